@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import dns.ttl
 
@@ -47,34 +47,46 @@ class EditedZone(NamedTuple):
     read: ZoneText
 
 
-def edited_zone_text(text: str, zone: Zone, rows: Sequence[int], edit: RecordEdit, *, now_s: int) -> EditedZone:
+ReadText: TypeAlias = Callable[[str], ZoneText]
+Finish: TypeAlias = Callable[[str], EditedZone]  # a text whose line breaks are newlines -> the text of the file
+
+
+def edited_zone_text(
+    text: str, zone: Zone, rows: Sequence[int], edit: RecordEdit, *, now_s: int, read: ReadText | None = None
+) -> EditedZone:
     """The text of a zone's master file after an edit; the serial of an SOA in the file moves forward.
 
     `zone` was read from `text`, and `rows` are the lines of its records. Records after these were made for the zone
     (`apex_records`); they are written only if replaced, or if the file would be empty without them. If the text cannot
-    be edited in place, the whole zone is rewritten. Raises UnwritableError if that fails too, as with two equal
-    records, and ValueError if a record to be removed is not in the file.
+    be edited in place, the whole zone is rewritten. `read` reads a text as that of the zone's file. Raises
+    UnwritableError if that fails too, as with two equal records, and ValueError if a record to be removed is not in the
+    file.
     """
     plan = _plan(zone, len(rows), edit, now_s)
     made = range(len(rows), len(zone.records))
     whole = replace(plan, removed=plan.removed.union(made))
+    newline = _newline(text) if "\r" in text else "\n"
+
+    def finished(plain: str) -> EditedZone:
+        new = plain.replace("\n", newline) if newline != "\n" else plain
+        return EditedZone(new, read(new) if read else _read(new, zone))
+
     plain = NEWLINE.sub("\n", text) if "\r" in text else text
-    edited = _edited_in_place(plain, zone, rows, plan, whole)
-    if edited is None:
-        edited = _written_anew(plain, zone, apply_edit(zone.records, whole))
-    return edited._replace(text=edited.text.replace("\n", _newline(text))) if "\r" in text else edited
+    edited = _edited_in_place(plain, zone, rows, plan, whole, finished)
+    return edited or _written_anew(plain, zone, apply_edit(zone.records, whole), finished)
 
 
 def _edited_in_place(
-    text: str, zone: Zone, rows: Sequence[int], edit: RecordEdit, whole: RecordEdit
+    text: str, zone: Zone, rows: Sequence[int], edit: RecordEdit, whole: RecordEdit, finished: Finish
 ) -> EditedZone | None:
     """The text with the edit made; None if it would not hold the records of `whole`, the edit of all records."""
     records = zone.records
     for _ in range(MAX_ROUNDS):
         text = _edited(text, records, rows, edit)
-        found = _read(text, zone)
+        edited = finished(text)
+        found = edited.read
         if not found.problems and found.name == zone.name and is_edited(zone.records, whole, found.records):
-            return EditedZone(text, found)
+            return edited
         edit = RecordEdit(removed=_surfaced_repeats(found.records, apply_edit(zone.records, whole)))
         if not edit.removed:
             break
@@ -82,15 +94,16 @@ def _edited_in_place(
     return None
 
 
-def _written_anew(text: str, zone: Zone, expected: Records) -> EditedZone:
+def _written_anew(text: str, zone: Zone, expected: Records, finished: Finish) -> EditedZone:
     """A new text: all comment lines of the old one, then the records. Raises UnwritableError."""
     anew = "".join(f"{line}\n" for line in COMMENT_LINE.findall(text)) + zone_file_text(expected)
-    found = _read(anew, zone)
+    edited = finished(anew)
+    found = edited.read
     if found.problems or found.name != zone.name or found.records != expected:
         unknown = Problem(zone.key, ("records",), "the edited records cannot be written as a master file")
         errors = [one for one in zone_problems(replace(zone, records=expected), WIDEST_LIMITS) if not one.warning]
         raise UnwritableError(errors or [unknown])
-    return EditedZone(anew, found)
+    return edited
 
 
 def comment_lines(text: str) -> list[str]:
@@ -142,7 +155,7 @@ def _newline(text: str) -> str:
 
 def _read(text: str, zone: Zone) -> ZoneText:
     """Parse a text as that of the zone's file."""
-    return parse_zone_text(text, parse_name_text(zone.key.rpartition("/")[2]).lower(), before=zone.records)
+    return parse_zone_text(text, parse_name_text(zone.key.rpartition("/")[2]).lower())
 
 
 def _surfaced_repeats(found: Records, expected: Records) -> frozenset[int]:

@@ -24,7 +24,16 @@ from dnsd.formats.odd_octets import readable
 from dnsd.formats.plain_lines import LINE, KnownParts, LineMeaning, first_ttl, parse_head, unfolded
 from dnsd.formats.zone_entries import BLANK, EntryError, Words, comment_of, entry_end, parse_ttl, read_rdata
 from dnsd.model.columns import Columns
-from dnsd.model.records import MAX_TTL_S, PROXIABLE, UNWRITTEN, RecordError, Traits, build_traits, parse_data_type
+from dnsd.model.records import (
+    MAX_TTL_S,
+    PROXIABLE,
+    UNWRITTEN,
+    Record,
+    RecordError,
+    Traits,
+    build_traits,
+    parse_data_type,
+)
 from dnsd.wire.names import ROOT, parse_name_text
 from dnsd.wire.rdata import SOA, pack_rdata, reason
 
@@ -48,6 +57,18 @@ class TextProblem:
     line: int
     column: int
     message: str
+
+
+class ReaderState(NamedTuple):
+    """All that the meaning of an entry depends on, apart from its own text."""
+
+    zone_name: bytes
+    origin: bytes
+    origin_given: bool
+    has_soa: bool
+    owner: bytes | None  # of the last record
+    last_ttl: int | None
+    default_ttl: int | None
 
 
 class Parts(NamedTuple):
@@ -79,6 +100,31 @@ class ZoneReader:
         self.default_ttl: int | None = None
         self.known = KnownParts(default_name, self._interpret)
         self._plain = Lines(self.known, self.columns.owners, self.columns.rdatas, self.columns.identities)
+
+    @property
+    def state(self) -> ReaderState:
+        """The state in which the next entry is read."""
+        return ReaderState(
+            self.zone_name,
+            self.known.origin,
+            self.origin_given,
+            self.has_soa,
+            self.owner,
+            self.last_ttl,
+            self.default_ttl,
+        )
+
+    def go_on(self, state: ReaderState, *, lines: int) -> None:
+        """Go on after some lines that leave the reader in this state."""
+        self.zone_name, origin, self.origin_given, self.has_soa, self.owner, self.last_ttl, self.default_ttl = state
+        if origin != self.known.origin:
+            self.known.move(origin)
+        self.line += lines
+
+    def add(self, record: Record) -> None:
+        """Add a record that was read before, without its line."""
+        self.columns.add(record)
+        self.lines.append(0)
 
     def read(self, text: str) -> str:
         """Read all complete entries; return the rest of the text."""

@@ -14,6 +14,8 @@ from dnsd.errors import BrokenRule, InvalidDataError, Path, Problem
 from dnsd.formats.yaml_edit import edited_yaml, written_yaml
 from dnsd.formats.yaml_item_edit import ItemEdit, edited_list, keys_of
 from dnsd.formats.yaml_items import ItemLines
+from dnsd.formats.zone_blocks import ReadBefore
+from dnsd.formats.zone_edit import edited_zone_text
 from dnsd.formats.zone_text import ZoneText
 from dnsd.manage.brake import Author
 from dnsd.manage.refusal import Reason, refused, refused_for
@@ -27,10 +29,12 @@ from dnsd.model.zones import Zone
 from dnsd.store.directory import FileKind, Files, SourceFile, account_of, path_of
 from dnsd.store.files_edit import edited_files
 from dnsd.store.folder import is_as_read
+from dnsd.store.master_file import read_master_file
 from dnsd.store.room import shortage
-from dnsd.store.text_file import FileChangedError, NotTextError, content_of
+from dnsd.store.text_file import Content, FileChangedError, NotTextError, content_of
 from dnsd.store.write import FileChange
 from dnsd.store.yaml_records import RECORDS
+from dnsd.wire.names import parse_name_text
 
 # Keys of a file that are also fields of a request.
 REQUEST_FIELDS = (
@@ -62,7 +66,7 @@ class Draft:
         self.author: Author | None = None  # for the brake; None: no limit
         self._written: dict[str, SourceFile] = {}  # by key
         self._removed: dict[str, SourceFile] = {}
-        self._read: dict[SourceFile, ZoneText] = {}  # what is known of the files written
+        self._read: dict[SourceFile, ZoneText] = {}  # what the files written were read as
         self._removed_accounts: list[str] = []
         self.notes: list[Note] = []
         self.witness: Callable[[Loaded], Any] | None = None  # makes the `Witness`, if the change needs evidence
@@ -127,17 +131,38 @@ class Draft:
         read = self.loaded.stored.objects.zones.get(file.key)
         return read.items if read and read.file == file else None
 
-    def write_text(self, key: str, kind: FileKind, text: str, read: ZoneText | None = None) -> None:
-        """Replace the text of an object's file; `read` is what a master file was read as, if it was.
+    def edit_master(self, zone: Zone, edit: RecordEdit) -> None:
+        """Edit the records in a zone's master file; of the new text, only blocks that changed are read.
 
-        Raises RefusedError if the text is too large or the file is not served.
+        Raises RefusedError like `write_text`, and UnwritableError.
         """
-        self.check_served(key)
-        modified = int(self.now.timestamp())
+        file, stored = self.file(zone.key), self.loaded.stored.objects.zones[zone.key]
+        known = self._read.get(file)
+        before = ReadBefore(known.parts, known.records) if known else stored.before if stored.file == file else None
+        name, contents = parse_name_text(zone.key.rpartition("/")[2]).lower(), list[Content]()
+
+        def read(text: str) -> ZoneText:
+            contents.append(self._content(zone.key, text))
+            return read_master_file(replace(file, content=contents[-1]), name, before)
+
+        edited = edited_zone_text(file.text(), zone, stored.rows, edit, now_s=int(self.now.timestamp()), read=read)
+        self._write_content(zone.key, file.kind, contents[-1])
+        self._read[self._written[zone.key]] = edited.read
+
+    def _content(self, key: str, text: str) -> Content:
+        """A text as the content of an object's file. Raises RefusedError if it is too large."""
         try:
-            content = content_of(text, self.file(key).content if self.has_file(key) else None)
+            return content_of(text, self.file(key).content if self.has_file(key) else None)
         except NotTextError as error:
             raise refused(Reason.INVALID, f"the file of {key} would be too large: it {error}") from None
+
+    def write_text(self, key: str, kind: FileKind, text: str) -> None:
+        """Replace the text of an object's file. Raises RefusedError if it is too large or the file is not served."""
+        self._write_content(key, kind, self._content(key, text))
+
+    def _write_content(self, key: str, kind: FileKind, content: Content) -> None:
+        self.check_served(key)
+        modified = int(self.now.timestamp())
         if self.has_file(key):
             before = self.file(key)
             self._written[key] = replace(
@@ -147,8 +172,6 @@ class Draft:
             path = path_of(self._files.root, key, kind)
             after = self._removed[key].modified + 1 if key in self._removed else modified
             self._written[key] = SourceFile(key, kind, path, content, None, max(modified, after))
-        if read:
-            self._read[self._written[key]] = read
 
     def check_room(self, size: int) -> None:
         """Raise RefusedError unless the memory suffices to read a zone's text of so many octets before it is loaded."""

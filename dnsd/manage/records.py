@@ -10,7 +10,7 @@ from typing import Any
 from dnsd.errors import Path
 from dnsd.formats.yaml_edit import written_yaml
 from dnsd.formats.yaml_item_edit import ItemEdit
-from dnsd.formats.zone_edit import UnwritableError, comment_lines, edited_zone_text
+from dnsd.formats.zone_edit import UnwritableError, comment_lines
 from dnsd.formats.zone_text import parse_zone_text
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_zone
@@ -110,10 +110,9 @@ def write_records(draft: Draft, zone: Zone, edit: RecordEdit) -> None:
     else:
         draft.check_room(file.content.size)
         try:
-            edited = edited_zone_text(file.text(), zone, rows, edit, now_s=int(draft.now.timestamp()))
+            draft.edit_master(zone, edit)
         except UnwritableError as error:
             raise refused_for(error.problems) from None
-        draft.write_text(zone.key, file.kind, edited.text, edited.read)
     before = [record_document(zone.records[index], zone.name) for index in (*edit.removed, *edit.replaced)]
     draft.note(zone.key, {"records": before}, {"records": [*replaced.values(), *added]})
 

@@ -14,9 +14,10 @@ from operator import eq
 from typing import overload
 
 from dnsd.compiled import require
-from dnsd.model.octet_column import Numbers, OctetColumn
+from dnsd.model.octet_column import Numbers, OctetColumn, count_alike
 from dnsd.model.record_parts import RecordParts
 from dnsd.model.records import UNWRITTEN, Identity, Record, Traits
+from dnsd.model.runs import Run, Runs, values_between, without_unused
 from dnsd.wire.rdata import canonical_rdata
 
 try:
@@ -28,6 +29,7 @@ except ImportError:  # no compiler was found
 NO_INDEX = 2**32 - 1
 HASH_KEY = secrets.token_bytes(16)  # of tables of names: tenants do not know it, so they cannot make names collide
 FEW_NAMES = 8  # that are each searched for by themselves
+MANY_CHANGED = 4096  # records, with which finding the names that changed costs more
 MANY_GROUPED = 100_000  # records, with which finding all names with several again costs less
 
 
@@ -43,8 +45,8 @@ class Records(Sequence[Record]):
         traits: Numbers,
         distinct: tuple[Traits, ...],
         grouped: Numbers,
+        most: int | None,
         identities: Mapping[int, Identity],
-        most: int | None = None,
     ) -> None:
         self.owners = owners
         self.rdatas = rdatas
@@ -158,65 +160,71 @@ class Records(Sequence[Record]):
 
     def spliced(self, start: int, stop: int, end: int, new: Records) -> Records:
         """The records up to `end`, with those from `start` to `stop` replaced by new ones."""
-        owners, rdatas = (
-            OctetColumn.joined(((old, 0, start), (column, 0, len(new)), (old, stop, end)))
-            for old, column in ((self.owners, new.owners), (self.rdatas, new.rdatas))
-        )
-        numbers = {traits: number for number, traits in enumerate(self.distinct)}
-        mine = [numbers.setdefault(traits, len(numbers)) for traits in new.distinct]
-        traits = array("I", bytes(self.traits[:start]))
-        traits.extend(map(mine.__getitem__, new.traits))
-        traits.frombytes(bytes(self.traits[stop:end]))
-        more = start + len(new) - stop
-        identities = {
-            index if index < start else index + more: one
-            for index, one in self.identities.items()
-            if index < start or stop <= index < end
-        }
-        identities.update((start + index, one) for index, one in new.identities.items())
-        lost = {*self.traits[start:stop], *self.traits[end:]}.difference(traits[start : start + len(new)])
-        traits, distinct = _without_unused(traits, tuple(numbers), lost)
-        changed = {*self.owners[start:stop], *self.owners[end:], *new.owners}
-        grouped, most = self._grouped_again(owners, changed, start, more)
-        return Records(owners, rdatas, traits, distinct, grouped, identities, most)
+        return self.replaced((Run(start, stop, 0, len(new)), Run(end, len(self), len(new), len(new))), new)
 
-    def grouped_among(self, owners: OctetColumn) -> tuple[Numbers, int | None]:
-        """The indexes of records that share their owner name, if these are the owners, mostly those here.
+    def without(self, indexes: Collection[int]) -> Records:
+        """The records except those at `indexes`."""
+        runs = [Run(index, index + 1, 0, 0) for index in sorted(indexes) if index < len(self)]
+        return self.replaced(runs, Records.of(()))
+
+    def replaced(self, runs: Iterable[Run], new: Records) -> Records:
+        """The records after runs of new ones took the place of runs of them; these records if nothing changes."""
+        known = {traits: number for number, traits in enumerate(self.distinct)}
+        mine = [known.setdefault(traits, len(known)) for traits in new.distinct]
+        numbers = array("I", map(mine.__getitem__, new.traits))
+        short = [self._without_alike(run, new, numbers) for run in runs]
+        there = Runs([run for run in short if run.start < run.stop or run.first < run.last], len(self))
+        if not there.runs:
+            return self
+        owners, rdatas = there.octets(self.owners, new.owners), there.octets(self.rdatas, new.rdatas)
+        identities = there.by_index(self.identities, new.identities)
+        lost = there.gone(self.traits).union(range(len(self.distinct), len(known))) - there.put(numbers)
+        traits, distinct = without_unused(there.numbers(self.traits, numbers), tuple(known), lost)
+        return Records(owners, rdatas, traits, distinct, *self._grouped_again(owners, there, new), identities)
+
+    def _without_alike(self, run: Run, new: Records, numbers: Numbers) -> Run:
+        """A run without the records at its begin and at its end that are there already."""
+        start, stop, first, last = run
+
+        def are_alike(at: int, place: int, size: int) -> bool:
+            end, after = at + size, place + size
+            return (
+                self.traits[at:end] == numbers[place:after]
+                and self.rdatas.is_same(at, end, new.rdatas, place)
+                and self.owners.is_same(at, end, new.owners, place)
+                and values_between(self.identities, at, end) == values_between(new.identities, place, after)
+            )
+
+        most = min(stop - start, last - first)
+        begin = count_alike(most, lambda low, high: are_alike(start + low, first + low, high - low))
+        end = count_alike(most - begin, lambda low, high: are_alike(stop - high, last - high, high - low))
+        return Run(start + begin, stop - end, first + begin, last - end)
+
+    def _grouped_again(self, owners: OctetColumn, there: Runs, new: Records) -> tuple[Numbers, int | None]:
+        """The indexes of records that share their owner name, after runs of new ones took their places.
 
         Also the largest number of records of one name, if it is known.
         """
-        start, after = owners.alike(self.owners)
-        stop, end = len(self) - after, len(owners) - after
-        if max(stop, end) - start > FEW_NAMES:
-            return _grouped(owners)
-        changed = {*self.owners[start:stop], *owners[start:end]}
-        return self._grouped_again(owners, changed, start, len(owners) - len(self))
-
-    def _grouped_again(
-        self, owners: OctetColumn, changed: Set[bytes], start: int, more: int
-    ) -> tuple[Numbers, int | None]:
-        """The same, after records of some names were replaced at `start`."""
-        if not changed:
+        runs = [run for run in there.runs if not self._has_owners(run, new)]
+        if not runs:
             return self.grouped, self._most
-        if len(changed) > FEW_NAMES or len(self.grouped) > MANY_GROUPED:
+        others = Runs(runs, len(self))
+        if others.count > MANY_CHANGED or len(self.grouped) > MANY_GROUPED:
             return _grouped(owners)
-        found = [
-            index if index < start else index + more
-            for index, owner in zip(self.grouped, self.owners.at(self.grouped), strict=True)
-            if owner not in changed
-        ]
+        changed = others.gone(self.owners) | others.put(new.owners)
+        if len(changed) > FEW_NAMES:
+            return _grouped(owners)
+        names = zip(self.grouped, self.owners.at(self.grouped), strict=True)
+        found = [there.moved(index) for index, owner in names if owner not in changed]
         for owner in changed:
             if len(places := owners.places(owner)) > 1:
                 found += places
         return array("I", sorted(found)), None
 
-    def without(self, indexes: Collection[int]) -> Records:
-        """The records except those at `indexes`."""
-        columns = Columns()
-        for index, record in enumerate(self):
-            if index not in indexes:
-                columns.add(record)
-        return columns.records()
+    def _has_owners(self, run: Run, new: Records) -> bool:
+        """Whether a run leaves the owner names as they are."""
+        start, stop, first, last = run
+        return stop - start == last - first and self.owners.is_same(start, stop, new.owners, first)
 
     def at(self, name: bytes) -> list[Record]:
         """The records with the owner name `name`."""
@@ -322,28 +330,15 @@ class Columns:
             self.add(record)
         return self.records()
 
-    def records(self, before: Records | None = None) -> Records:
-        """The finished `Records`; the columns here are empty then. Names mostly those `before` are grouped faster."""
+    def records(self) -> Records:
+        """The finished `Records`; the columns here are empty then."""
         self.pack()
         owners, rdatas = (OctetColumn.joined([(one[n], 0, len(one[n])) for one in self._packed]) for n in (0, 1))
         self._packed.clear()
-        grouped, most = before.grouped_among(owners) if before else _grouped(owners)
-        return Records(owners, rdatas, self.traits, tuple(self._distinct), grouped, self._identities, most)
+        return Records(owners, rdatas, self.traits, tuple(self._distinct), *_grouped(owners), self._identities)
 
 
 def _grouped(owners: OctetColumn) -> tuple[Numbers, int]:
     """The indexes of records that share their owner name, and the largest number of records of one name."""
     grouped, most = group(owners.octets, owners.ends, HASH_KEY)
     return array("I", grouped), most
-
-
-def _without_unused(
-    traits: array[int], distinct: tuple[Traits, ...], lost: Set[int]
-) -> tuple[array[int], tuple[Traits, ...]]:
-    """Drop the traits with these numbers that no record has any more."""
-    unused = {*lost}.difference(traits) if lost else ()
-    if not unused:
-        return traits, distinct
-    left = [number for number in range(len(distinct)) if number not in unused]
-    new = {number: place for place, number in enumerate(left)}
-    return array("I", map(new.__getitem__, traits)), tuple(map(distinct.__getitem__, left))

@@ -131,15 +131,6 @@ class OctetColumn(Sequence[bytes]):
         """The indexes of items with more octets than `size`."""
         return array("I", larger(self.octets, self.ends, size))
 
-    def alike(self, other: OctetColumn) -> tuple[int, int]:
-        """How many items at the begin of two columns are alike, and how many at the end, which are none of these."""
-        mine, theirs = len(self), len(other)
-        most = min(mine, theirs)
-        begin = _alike(most, lambda start, stop: self.is_same(start, stop, other, start))
-        return begin, _alike(
-            most - begin, lambda start, stop: self.is_same(mine - stop, mine - start, other, theirs - stop)
-        )
-
     def is_same(self, start: int, stop: int, other: OctetColumn, place: int) -> bool:
         """Whether the items from a start to a stop are those of another column from a place on."""
         end = place + max(0, stop - start)
@@ -173,7 +164,7 @@ class Marks(bytearray):
         return array("I", marked(self, wanted))
 
 
-def _alike(most: int, are_alike: Callable[[int, int], bool]) -> int:
+def count_alike(most: int, are_alike: Callable[[int, int], bool]) -> int:
     """How many of the first `most` items are alike; each is compared about twice."""
     if are_alike(0, most):
         return most

@@ -15,7 +15,7 @@ from dnsd.model.columns import Records
 from dnsd.model.fields import Fields, Host, Id, derived_id
 from dnsd.model.records import MAX_TTL_S, Record, RecordFields
 from dnsd.model.times import NO_TIMES, WrittenTimes
-from dnsd.wire.names import MAX_NAME, ancestors, name_text
+from dnsd.wire.names import MAX_NAME, ancestors, name_text, parse_name_text
 from dnsd.wire.rdata import NS, SOA, pack_rdata, parse_rdata_text
 
 SOA_TTL_S = 3600
@@ -185,3 +185,13 @@ def _hostmaster(zone_name: bytes) -> bytes:
     if len(name) > MAX_NAME:
         raise ValueError(f"hostmaster.{name_text(zone_name)} is too long: the limit is {MAX_NAME} octets; give `rname`")
     return name
+
+
+def stand_in_zone(key: str, account_id: str) -> Zone | None:
+    """A zone for maps to refer to if the zone's file is broken, so that one mistake is not reported twice."""
+    name = key.rpartition("/")[2]
+    try:
+        wire = parse_name_text(name).lower()
+    except ValueError:
+        return None
+    return Zone(key, unwritten_zone_id(name), account_id, wire, Status.ACTIVE, False, ZoneSettings(), Records.of(()))

@@ -89,7 +89,7 @@ class SourceFile:
 
     def block_reader(self) -> BlockReader:
         """Reads the content again by its blocks."""
-        return BlockReader(self.path, self.content)
+        return BlockReader(self.path, self.content, any_octets=self.any_octets)
 
     @property
     def any_octets(self) -> bool:

@@ -17,15 +17,17 @@ from dnsd.errors import Place, Problem
 from dnsd.formats.yaml_items import ItemLines, find_items, parsed_rest, rest_text
 from dnsd.formats.yaml_problems import YamlError
 from dnsd.formats.yaml_text import Data, parse_yaml
-from dnsd.formats.zone_text import ZoneText, parse_zone_text
+from dnsd.formats.zone_blocks import ReadBefore, ZonePart
+from dnsd.formats.zone_text import ZoneText
 from dnsd.model.columns import Columns, Records
 from dnsd.model.fields import MAX_PROBLEMS, F, Fields, validate
 from dnsd.model.records import UNWRITTEN, Identity, Record, RecordError, RecordFields, build_record
 from dnsd.model.times import WrittenTimes
-from dnsd.model.zones import Status, Zone, ZoneFields, ZoneSettings, apex_records, unwritten_zone_id
+from dnsd.model.zones import Zone, ZoneFields, apex_records, stand_in_zone, unwritten_zone_id
 from dnsd.progress import Progress, no_progress
 from dnsd.store.control_characters import ESCAPE, control_problems
 from dnsd.store.directory import FileKind, SourceFile
+from dnsd.store.master_file import read_master_file
 from dnsd.store.text_file import FileChangedError
 from dnsd.store.text_places import TextPlaces
 from dnsd.store.yaml_records import RECORDS, KnownItems, read_items, valid_fields
@@ -57,6 +59,12 @@ class ReadZone:
     problems: tuple[Problem, ...]
     items: ItemLines | None = None  # the records of a YAML file, if each has lines of its own, which begin alike
     large: Problem | None = None  # the warning that its file is too large, if it is
+    parts: Sequence[ZonePart] = ()  # of a master file of several blocks without errors
+
+    @property
+    def before(self) -> ReadBefore | None:
+        """What the next reading of a master file may take over."""
+        return ReadBefore(self.parts, self.zone.records) if self.parts and self.zone else None
 
 
 NO_FIELDS = ZoneFields()
@@ -98,13 +106,14 @@ def read_zone(
         reader.read_master(known, previous)
     else:
         reader.read_yaml(previous)
-    zone = reader.zone or _stand_in(file.key, account_id)
-    return ReadZone(file, account_id, nameservers, zone, reader.rows, tuple(reader.problems), reader.items)
+    zone = reader.zone or stand_in_zone(file.key, account_id)
+    parts = reader.parts if len(file.content.blocks) > 1 and all(one.warning for one in reader.problems) else ()
+    return ReadZone(file, account_id, nameservers, zone, reader.rows, tuple(reader.problems), reader.items, parts=parts)
 
 
 def unread_zone(file: SourceFile, account_id: str, nameservers: tuple[str, ...], problem: Problem) -> ReadZone:
     """The stand-in for a zone whose file is not read, for the reason given."""
-    return ReadZone(file, account_id, nameservers, _stand_in(file.key, account_id), (), (problem,))
+    return ReadZone(file, account_id, nameservers, stand_in_zone(file.key, account_id), (), (problem,))
 
 
 def located(problems: Iterable[Problem], read: Read) -> list[Problem]:
@@ -183,6 +192,7 @@ class _ZoneReader(_FileReader):
         self.items: ItemLines | None = None
         self._account_id = account_id
         self._nameservers = nameservers
+        self.parts: Sequence[ZonePart] = ()
         self._progress = partial(progress, file.path)
 
     def read_yaml(self, previous: ReadZone | None) -> None:
@@ -212,8 +222,8 @@ class _ZoneReader(_FileReader):
             self.items = items
             self.places = TextPlaces(self.file, items)
         if ESCAPE in text:
-            for key, value in rest.items():
-                own = control_problems(self.file.key, {key: value})
+            for key in rest:
+                own = control_problems(self.file.key, {key: rest[key]})
                 self.add_all(read.controls if key == items.key else own)
         self.add_all(found)
         self.add_all(read.problems)
@@ -239,19 +249,17 @@ class _ZoneReader(_FileReader):
         if name is None:
             return
         try:
-            before = previous.zone.records if previous and previous.zone else None
-            found = known or parse_zone_text(self.file.blocks(), name, progress=self._progress, before=before)
+            before = previous.before if previous else None
+            found = known or read_master_file(self.file, name, before, self._progress)
         except FileChangedError:
             self.add_at(1, 1, CHANGED)
             return
-        for problem in found.problems:
-            self.add_at(problem.line, problem.column, problem.message)
-        for one in found.warnings:
-            self.add_at(one.line, one.column, one.message, warning=True)
+        for one, is_warning in (*((one, False) for one in found.problems), *((one, True) for one in found.warnings)):
+            self.add_at(one.line, one.column, one.message, warning=is_warning)
         if found.name != name:
             message = f"the SOA's owner name is {name_text(found.name)}: the zone has that name, not the file's"
             self.add_at(1, 1, message, warning=True)
-        self.rows = found.lines
+        self.rows, self.parts = found.lines, found.parts
         self._finish(found.name, NO_FIELDS, found.records)
 
     def _records(self, written: list[Data], zone_name: bytes) -> Records:
@@ -337,13 +345,3 @@ def _written_times(fields: ZoneFields, of_soa: Identity) -> WrittenTimes:
     return WrittenTimes(
         fields.created_on or of_soa.created_on, fields.modified_on or of_soa.modified_on, fields.activated_on
     )
-
-
-def _stand_in(key: str, account_id: str) -> Zone | None:
-    """A zone for maps to refer to if the zone's file is broken, so that one mistake is not reported twice."""
-    name = key.rpartition("/")[2]
-    try:
-        wire = parse_name_text(name).lower()
-    except ValueError:
-        return None
-    return Zone(key, unwritten_zone_id(name), account_id, wire, Status.ACTIVE, False, ZoneSettings(), Records.of(()))

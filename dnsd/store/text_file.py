@@ -146,27 +146,43 @@ def texts_again(path: Path, content: Content, *, any_octets: bool = False) -> It
 
 
 class BlockReader:
-    """Reads blocks of a content, by number, from its file, else from the text in the content."""
+    """Reads blocks of a content, by number, from the text in the content, if it has one, else from its file."""
 
-    def __init__(self, path: str, content: Content) -> None:
+    def __init__(self, path: str, content: Content, *, any_octets: bool = False) -> None:
         self._path = Path(path)
         self._content = content
+        self._any_octets = any_octets
 
     def __call__(self, number: int) -> bytes:
-        """The octets of a block. Raises FileChangedError if neither has it."""
+        """The octets of a block. Raises FileChangedError if they are nowhere."""
         block = self._content.blocks[number]
-        with suppress(OSError, ValueError, DamagedFileError):
-            if self._content.read:
-                return self._content.read(block)
-            with open_regular(self._path, most=sys.maxsize) as file:
-                file.seek(self._starts[number])
-                if text_block(octets := file.read(block.size)) == block:
-                    return octets
         start = self._starts[number]
-        octets = self._text[start : start + block.size]
-        if text_block(octets) != block:
-            raise FileChangedError
-        return octets
+        with suppress(OSError, ValueError, DamagedFileError):
+            if self._content.text is not None:
+                octets = self._text[start : start + block.size]
+            elif self._content.read:
+                return self._content.read(block)
+            else:
+                with open_regular(self._path, most=sys.maxsize) as file:
+                    file.seek(start)
+                    octets = file.read(block.size)
+            if text_block(octets) == block:
+                return octets
+        raise FileChangedError
+
+    def text_of(self, start: int, stop: int) -> tuple[str, int]:
+        """The text of some blocks, and of the next ones if they do not end with a line; the first block after it.
+
+        Raises FileChangedError.
+        """
+        pieces = [self(number) for number in range(start, stop)]
+        while stop < len(self._content.blocks) and not pieces[-1].endswith(b"\n"):
+            pieces.append(self(stop))
+            stop += 1
+        try:
+            return _decode(b"".join(pieces), 2 if start else 1, any_octets=self._any_octets), stop
+        except NotTextError:
+            raise FileChangedError from None
 
     @cached_property
     def _starts(self) -> Sequence[int]:
@@ -174,7 +190,8 @@ class BlockReader:
 
     @cached_property
     def _text(self) -> bytes:
-        return octets_of(self._content.text or "")
+        octets = octets_of(self._content.text or "")
+        return BYTE_ORDER_MARK + octets if len(octets) < self._content.size else octets
 
 
 def _blocks_again(path: Path, content: Content) -> Iterator[bytes]:

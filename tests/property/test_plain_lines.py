@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dnsd.formats import plain_lines, zone_reader
+from dnsd.formats.zone_blocks import BlockText
 from dnsd.formats.zone_entries import Words
 from dnsd.formats.zone_text import ZoneText, parse_zone_text
 from dnsd.wire.names import parse_name_text
@@ -156,7 +157,7 @@ class NoLines(plain_lines.Lines):
 def assert_read_alike(text: str) -> None:
     known = contents(parse_zone_text(text, EXAMPLE))
     # In blocks of one line each, so that blocks end in the middle of an entry.
-    assert contents(parse_zone_text(re.findall("[^\n]*\n|[^\n]+$", text), EXAMPLE)) == known
+    assert contents(parse_zone_text(BlockText.of(re.findall("[^\n]*\n|[^\n]+$", text)), EXAMPLE)) == known
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zone_reader, "Lines", plain_lines.Lines)
         assert contents(parse_zone_text(text, EXAMPLE)) == known

@@ -15,7 +15,7 @@ import pytest
 from dnsd.app import Loaded, Source, load, read_source
 from dnsd.errors import InvalidDataError
 from dnsd.model.zones import Zone
-from dnsd.store import folder, objects
+from dnsd.store import folder, master_file, objects
 from dnsd.wire.rdata import NS, SOA
 
 SETTINGS = "default_addresses: [198.51.100.10]\nnameservers: [ns1.example.net]\n"
@@ -234,7 +234,7 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(module, name, counted)
 
-    for module, name in ((folder, "read_content"), (objects, "parse_yaml"), (objects, "parse_zone_text")):
+    for module, name in ((folder, "read_content"), (objects, "parse_yaml"), (master_file, "parse_zone_text")):
         counting(module, name)
     monkeypatch.setattr(folder, "COARSEST_CLOCK_NS", -(10**18))
     return counts

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 
 from dnsd.formats import plain_lines, zone_reader, zone_text
+from dnsd.formats.zone_blocks import BlockText
 from dnsd.formats.zone_reader import MAX_PROBLEMS, Lines, ZoneReader
 from dnsd.formats.zone_text import parse_zone_text
 from dnsd.wire.names import name_text, parse_name_text
@@ -299,13 +300,14 @@ def test_reader_is_freed_without_the_garbage_collector(monkeypatch: pytest.Monke
     try:
         found = parse_zone_text(SOA + "a 60 A 192.0.2.1 ; x\nb 60 in hinfo a b\nc 60 x\n", EXAMPLE)
         with pytest.raises(OSError):
-            parse_zone_text(_broken(), EXAMPLE)
+            parse_zone_text(BlockText([1, 2], _broken), EXAMPLE)
         assert (len(found.records), len(found.problems)) == (3, 1)
         assert [one() for one in seen] == [None, None]
     finally:
         gc.enable()
 
 
-def _broken() -> Iterator[str]:
-    yield SOA
-    raise OSError
+def _broken(start: int, stop: int) -> tuple[str, int]:
+    if start:
+        raise OSError
+    return SOA, stop

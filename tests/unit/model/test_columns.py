@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnsd.model import plain_columns
+from dnsd.model import columns, plain_columns
 from dnsd.model.columns import Columns, Records
-from dnsd.model.octet_column import OctetColumn
 from dnsd.model.records import Identity, Record, RecordSettings
+from dnsd.model.runs import Run
 
 NAMES = [b"\1a\0", b"\1b\0", b"\1c\1a\0"]
 records = st.builds(
@@ -86,40 +86,45 @@ def test_spliced_records_are_those_of_their_lists(
 
 @given(st.lists(identified, max_size=12), st.sets(st.integers(0, 12)), st.integers(1, 3))
 def test_columns_packed_in_between_hold_the_same(given: list[Record], packed_at: set[int], at_least: int) -> None:
-    columns = Columns()
+    made = Columns()
     for index, one in enumerate(given):
         if index in packed_at:
-            columns.pack(at_least=at_least)
-        columns.add(one)
-    found = columns.records()
+            made.pack(at_least=at_least)
+        made.add(one)
+    found = made.records()
     assert list(found) == given
     assert found == Records.of(given)
-    assert not columns.owners
+    assert not made.owners
 
 
-@given(lists, lists, st.integers(0, 12), st.integers(0, 12))
-def test_records_like_those_before_are_grouped_as_from_nothing(
-    old: list[Record], new: list[Record], start: int, stop: int
+@st.composite
+def replacements(draw: st.DrawFn) -> tuple[list[Record], list[Record], list[Run]]:
+    """Some records, new ones, and runs of these that take the place of others."""
+    old, new = (draw(st.lists(records | identified, max_size=12)) for _ in range(2))
+    count = draw(st.integers(0, 3))
+    places, of_new = (sorted(draw(st.integers(0, len(some))) for _ in range(2 * count)) for some in (old, new))
+    runs = [Run(*places[at : at + 2], *of_new[at : at + 2]) for at in range(0, 2 * count, 2)]
+    return old, new, runs
+
+
+@given(replacements(), st.sampled_from([0, 8]))
+def test_runs_take_the_place_of_others_as_in_lists(
+    given: tuple[list[Record], list[Record], list[Run]], few_names: int
 ) -> None:
-    start, stop = sorted((min(start, len(old)), min(stop, len(old))))
-    changed = [*old[:start], *new, *old[stop:]]
-    columns = Columns()
-    for one in changed:
-        columns.add(one)
-    found, expected = columns.records(Records.of(old)), Records.of(changed)
+    old, new, runs = given
+    before = Records.of(old)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "FEW_NAMES", few_names)
+        patch.setattr(columns, "MANY_CHANGED", 1 + few_names)
+        found = before.replaced(runs, Records.of(new))
+    for start, stop, first, last in reversed(runs):
+        old[start:stop] = new[first:last]
+    expected = Records.of(old)
+    assert list(found) == old
     assert (found, list(found.grouped)) == (expected, list(expected.grouped))
     assert found.most_of_a_name == expected.most_of_a_name
-
-
-@given(items, items)
-def test_columns_are_alike_at_both_ends(mine: list[bytes], theirs: list[bytes]) -> None:
-    begin, end = OctetColumn.of(mine).alike(OctetColumn.of(theirs))
-    assert begin == next((n for n, pair in enumerate(zip(mine, theirs, strict=False)) if pair[0] != pair[1]), begin)
-    assert begin <= min(len(mine), len(theirs))
-    assert mine[:begin] == theirs[:begin]
-    assert mine[len(mine) - end :] == theirs[len(theirs) - end :]
-    at = min(len(mine), len(theirs)) - begin
-    assert end == at or mine[-1 - end] != theirs[-1 - end]
+    assert {*found.distinct} == {*expected.distinct}
+    assert before.replaced([Run(0, len(before), 0, len(before))], Records.of(before[:])) is before
 
 
 def test_ends_of_many_octets_are_numbers_of_8_octets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -248,7 +248,7 @@ def test_edit_of_a_master_file_without_room_is_refused_before_it_is_read(
     edit(root, TIGHT)
     loaded = start(root)
     (zone,) = (one for one in loaded.dataset.zones.values() if one.name_text == "large.example")
-    monkeypatch.setattr("dnsd.manage.records.edited_zone_text", never)
+    monkeypatch.setattr("dnsd.manage.draft.edited_zone_text", never)
     draft = Draft(loaded, datetime.now(UTC), by_operator=False)
     with pytest.raises(RefusedError) as caught:
         import_records(draft, zone.id, b"new 60 A 192.0.2.2\n", proxies=False)
