@@ -18,7 +18,7 @@ from dnsd.formats.zone_entries import NEWLINE
 from dnsd.formats.zone_reader import MAX_ENTRY, ReaderState, TextProblem, ZoneReader
 from dnsd.model.columns import Records
 from dnsd.model.records import Record
-from dnsd.model.runs import Run
+from dnsd.model.runs import ItemRun
 
 PACKED = 4096  # records between calls of `Columns.pack`
 
@@ -114,7 +114,7 @@ class BlockReading:
         self._reader = reader
         self._blocks, self._text_of = text
         self._before = before
-        self._runs: list[Run] = []  # of records read in the place of earlier ones
+        self._runs: list[ItemRun] = []  # of records read in the place of earlier ones
         self._old, self._new = 0, 0  # the first records, earlier and read, that no run and no part has yet
         self._known: dict[Key, list[int]] = {}  # the numbers of earlier parts
         self._starts = [0]  # of their records
@@ -199,7 +199,7 @@ class BlockReading:
         """Have the records read since the last part take the place of earlier ones, up to an index."""
         new = len(self._reader.lines)
         if self._old < old or self._new < new:
-            self._runs.append(Run(self._old, old, self._new, new))
+            self._runs.append(ItemRun(self._old, old, self._new, new))
         self._old, self._new = old, new
 
     def _read_part(self, at: int) -> int:

@@ -17,7 +17,7 @@ from dnsd.compiled import require
 from dnsd.model.octet_column import Numbers, OctetColumn, count_alike
 from dnsd.model.record_parts import RecordParts
 from dnsd.model.records import UNWRITTEN, Identity, Record, Traits
-from dnsd.model.runs import Run, Runs, values_between, without_unused
+from dnsd.model.runs import ItemRun, Runs, values_between, without_unused
 from dnsd.wire.rdata import canonical_rdata
 
 try:
@@ -160,14 +160,14 @@ class Records(Sequence[Record]):
 
     def spliced(self, start: int, stop: int, end: int, new: Records) -> Records:
         """The records up to `end`, with those from `start` to `stop` replaced by new ones."""
-        return self.replaced((Run(start, stop, 0, len(new)), Run(end, len(self), len(new), len(new))), new)
+        return self.replaced((ItemRun(start, stop, 0, len(new)), ItemRun(end, len(self), len(new), len(new))), new)
 
     def without(self, indexes: Collection[int]) -> Records:
         """The records except those at `indexes`."""
-        runs = [Run(index, index + 1, 0, 0) for index in sorted(indexes) if index < len(self)]
+        runs = [ItemRun(index, index + 1, 0, 0) for index in sorted(indexes) if index < len(self)]
         return self.replaced(runs, Records.of(()))
 
-    def replaced(self, runs: Iterable[Run], new: Records) -> Records:
+    def replaced(self, runs: Iterable[ItemRun], new: Records) -> Records:
         """The records after runs of new ones took the place of runs of them; these records if nothing changes."""
         known = {traits: number for number, traits in enumerate(self.distinct)}
         mine = [known.setdefault(traits, len(known)) for traits in new.distinct]
@@ -182,7 +182,7 @@ class Records(Sequence[Record]):
         traits, distinct = without_unused(there.numbers(self.traits, numbers), tuple(known), lost)
         return Records(owners, rdatas, traits, distinct, *self._grouped_again(owners, there, new), identities)
 
-    def _without_alike(self, run: Run, new: Records, numbers: Numbers) -> Run:
+    def _without_alike(self, run: ItemRun, new: Records, numbers: Numbers) -> ItemRun:
         """A run without the records at its begin and at its end that are there already."""
         start, stop, first, last = run
 
@@ -198,7 +198,7 @@ class Records(Sequence[Record]):
         most = min(stop - start, last - first)
         begin = count_alike(most, lambda low, high: are_alike(start + low, first + low, high - low))
         end = count_alike(most - begin, lambda low, high: are_alike(stop - high, last - high, high - low))
-        return Run(start + begin, stop - end, first + begin, last - end)
+        return ItemRun(start + begin, stop - end, first + begin, last - end)
 
     def _grouped_again(self, owners: OctetColumn, there: Runs, new: Records) -> tuple[Numbers, int | None]:
         """The indexes of records that share their owner name, after runs of new ones took their places.
@@ -221,7 +221,7 @@ class Records(Sequence[Record]):
                 found += places
         return array("I", sorted(found)), None
 
-    def _has_owners(self, run: Run, new: Records) -> bool:
+    def _has_owners(self, run: ItemRun, new: Records) -> bool:
         """Whether a run leaves the owner names as they are."""
         start, stop, first, last = run
         return stop - start == last - first and self.owners.is_same(start, stop, new.owners, first)

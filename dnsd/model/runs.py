@@ -22,7 +22,7 @@ SAMPLE = 4096  # numbers that are looked at first
 T = TypeVar("T")
 
 
-class Run(NamedTuple):
+class ItemRun(NamedTuple):
     """Old items from `start` to `stop`, and the new ones from `first` to `last` in their place."""
 
     start: int
@@ -34,7 +34,7 @@ class Run(NamedTuple):
 class Runs:
     """Runs in order that do not overlap, and the number of old items."""
 
-    def __init__(self, runs: Sequence[Run], size: int) -> None:
+    def __init__(self, runs: Sequence[ItemRun], size: int) -> None:
         self.runs = runs
         self._size = size
         self._stops = [run.stop for run in runs]

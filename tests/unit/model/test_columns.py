@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dnsd.model import columns, plain_columns
 from dnsd.model.columns import Columns, Records
 from dnsd.model.records import Identity, Record, RecordSettings
-from dnsd.model.runs import Run
+from dnsd.model.runs import ItemRun
 
 NAMES = [b"\1a\0", b"\1b\0", b"\1c\1a\0"]
 records = st.builds(
@@ -98,18 +98,18 @@ def test_columns_packed_in_between_hold_the_same(given: list[Record], packed_at:
 
 
 @st.composite
-def replacements(draw: st.DrawFn) -> tuple[list[Record], list[Record], list[Run]]:
+def replacements(draw: st.DrawFn) -> tuple[list[Record], list[Record], list[ItemRun]]:
     """Some records, new ones, and runs of these that take the place of others."""
     old, new = (draw(st.lists(records | identified, max_size=12)) for _ in range(2))
     count = draw(st.integers(0, 3))
     places, of_new = (sorted(draw(st.integers(0, len(some))) for _ in range(2 * count)) for some in (old, new))
-    runs = [Run(*places[at : at + 2], *of_new[at : at + 2]) for at in range(0, 2 * count, 2)]
+    runs = [ItemRun(*places[at : at + 2], *of_new[at : at + 2]) for at in range(0, 2 * count, 2)]
     return old, new, runs
 
 
 @given(replacements(), st.sampled_from([0, 8]))
 def test_runs_take_the_place_of_others_as_in_lists(
-    given: tuple[list[Record], list[Record], list[Run]], few_names: int
+    given: tuple[list[Record], list[Record], list[ItemRun]], few_names: int
 ) -> None:
     old, new, runs = given
     before = Records.of(old)
@@ -124,7 +124,7 @@ def test_runs_take_the_place_of_others_as_in_lists(
     assert (found, list(found.grouped)) == (expected, list(expected.grouped))
     assert found.most_of_a_name == expected.most_of_a_name
     assert {*found.distinct} == {*expected.distinct}
-    assert before.replaced([Run(0, len(before), 0, len(before))], Records.of(before[:])) is before
+    assert before.replaced([ItemRun(0, len(before), 0, len(before))], Records.of(before[:])) is before
 
 
 def test_ends_of_many_octets_are_numbers_of_8_octets(monkeypatch: pytest.MonkeyPatch) -> None:
