@@ -69,7 +69,7 @@ class BlockStore:
         """Whether a block is there, and sound; if so, its time is now."""
         with self._lock:
             try:
-                os.utime(self._folder / account / block.digest.hex())
+                os.utime(self._path(account, block))
             except FileNotFoundError:
                 return False
         if block not in trusted:
@@ -80,6 +80,10 @@ class BlockStore:
                 return False
         return True
 
+    def _path(self, account: str, block: TextBlock) -> str:
+        """The path of a block's file; a text of a million records has hundreds, so it is not made as a `Path`."""
+        return f"{self._folder}/{account}/{block.digest.hex()}"
+
     def octets(self, account: str, block: TextBlock) -> bytes:
         """The octets of a block. Raises OSError if it is missing, and DamagedFileError for a damaged one."""
         return kept(self._folder / account / block.digest.hex(), partial(_read, block))
@@ -89,7 +93,7 @@ class BlockStore:
         size = 0
         for block in blocks:
             with suppress(FileNotFoundError):
-                size += os.stat(self._folder / account / block.digest.hex()).st_size
+                size += os.stat(self._path(account, block)).st_size
         return size
 
     def release(self, account: str, blocks: Iterable[TextBlock]) -> None:
@@ -97,7 +101,7 @@ class BlockStore:
         self.note_unnamed(account)
         for block in blocks:
             with suppress(FileNotFoundError):
-                os.utime(self._folder / account / block.digest.hex())
+                os.utime(self._path(account, block))
 
     def note_unnamed(self, account: str) -> None:
         """Note that an account may have blocks that no manifest names."""

@@ -15,11 +15,9 @@ from functools import cached_property
 from pathlib import Path
 
 from dnsd.errors import Problem
-from dnsd.store.text_file import MAX_FILE_SIZE, BlockReader, Content, texts_again
+from dnsd.store.text_file import MAX_FILE_SIZE, BlockReader, Content, Stamp, texts_again
 
 NO_CONTENT = Content(b"", "", ())
-
-Stamp = tuple[int, ...]  # the identity and change times in a file's status
 
 
 class FileKind(Enum):
@@ -85,7 +83,7 @@ class SourceFile:
         """The text in blocks of whole lines. Raises FileChangedError, possibly only after some blocks."""
         if self.content.text is not None:
             return iter((self.content.text,))
-        return texts_again(Path(self.path), self.content, any_octets=self.any_octets)
+        return texts_again(Path(self.path), self.content, any_octets=self.any_octets, stamp=self.stamp)
 
     def block_reader(self) -> BlockReader:
         """Reads the content again by its blocks."""

@@ -27,9 +27,8 @@ from dnsd.store.directory import (
     Files,
     SizeLimit,
     SourceFile,
-    Stamp,
 )
-from dnsd.store.text_file import MAX_TEXT_SIZE, NotTextError, TooLargeError, over_limit, read_content
+from dnsd.store.text_file import MAX_TEXT_SIZE, NotTextError, Stamp, TooLargeError, over_limit, read_content, stamp_of
 
 # A file's status reveals a second change only if the file system's clock has advanced since the first. FAT has the
 # coarsest clock in use. Most advance with each tick of the kernel's clock, of at most 10 ms.
@@ -263,7 +262,7 @@ def _stamp(status: os.stat_result, now_ns: int) -> Stamp | None:
     clock_ns = min(FINE_CLOCK_NS, COARSEST_CLOCK_NS) if is_fine else COARSEST_CLOCK_NS
     if max(status.st_mtime_ns, status.st_ctime_ns) > now_ns - clock_ns:
         return None
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return stamp_of(status)
 
 
 def _cannot_be_read(error: OSError) -> str:

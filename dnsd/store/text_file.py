@@ -40,6 +40,7 @@ LARGER_LIMIT = "raise the limit, or divide the zone"
 
 
 ReadBlock: TypeAlias = Callable[[TextBlock], bytes]
+Stamp: TypeAlias = tuple[int, ...]  # the identity and change times in a file's status
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +135,14 @@ def decoded(octets: bytes, *, any_octets: bool = False) -> str:
     return _decode(octets, 1, any_octets=any_octets)
 
 
-def texts_again(path: Path, content: Content, *, any_octets: bool = False) -> Iterator[str]:
+def texts_again(path: Path, content: Content, *, any_octets: bool = False, stamp: Stamp | None = None) -> Iterator[str]:
     """Re-read the text of a file with this content, in pieces of whole lines.
 
-    Raises FileChangedError if the file differs now, before the first piece that does.
+    Raises FileChangedError if the file differs now, before the first piece that does; with the file's `stamp` when it
+    was read, if that may be trusted, possibly after the last piece: the status of the file then says whether it does.
     """
     try:
-        yield from _texts(_blocks_again(path, content), any_octets=any_octets)
+        yield from _texts(_blocks_again(path, content, stamp), any_octets=any_octets)
     except (OSError, DamagedFileError, NotTextError):
         raise FileChangedError from None
 
@@ -194,18 +196,25 @@ class BlockReader:
         return BYTE_ORDER_MARK + octets if len(octets) < self._content.size else octets
 
 
-def _blocks_again(path: Path, content: Content) -> Iterator[bytes]:
+def _blocks_again(path: Path, content: Content, stamp: Stamp | None) -> Iterator[bytes]:
     """The blocks of a content, as they were. Raises FileChangedError, OSError and DamagedFileError."""
     if content.read:
         yield from map(content.read, content.blocks)
         return
     with open(path, "rb", buffering=0) as file:
+        is_known = stamp is not None and stamp_of(os.fstat(file.fileno())) == stamp
         for block in content.blocks:
-            if text_block(octets := file.read(block.size)) != block:
+            octets = file.read(block.size)
+            if len(octets) != block.size or (not is_known and text_block(octets) != block):
                 raise FileChangedError
             yield octets
-        if file.read(1):
+        if file.read(1) or (is_known and stamp_of(os.fstat(file.fileno())) != stamp):
             raise FileChangedError
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """The identity and change times in a file's status."""
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _if_small(texts: Iterable[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +144,40 @@ def test_octets_are_those_read_before(tmp_path: Path, octets: bytes, *, is_edite
     if is_edited:
         source.write_bytes(b"something else\n")
     assert b"".join(map(BlockReader(str(source), content), range(len(content.blocks)))) == octets
+
+
+def test_text_with_a_trusted_status_is_not_compared_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "z"
+    path.write_text("h 60 A 192.0.2.1\n" * 10_000)
+    os.utime(path, (1_000, 1_000))
+    file = read_file(str(path), "a1/zones/z", FileKind.ZONE_MASTER, previous=None, now_ns=2**62)
+    assert file.stamp
+    text = file.text()
+    monkeypatch.setattr(text_file, "text_block", None)
+    assert file.text() == text
+    monkeypatch.undo()
+    for change in (
+        lambda: path.write_text(text.replace(".1\n", ".2\n")),  # with another time
+        lambda: os.utime(path, (1_000, 1_000)),  # with the same time, but not that of its status
+        lambda: path.write_text(text[1:]),
+        path.unlink,
+    ):
+        change()
+        with pytest.raises(FileChangedError):
+            file.text()
+
+
+def test_text_that_changes_while_it_is_read_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "z"
+    path.write_text("h 60 A 192.0.2.1\n" * 10_000)
+    file = read_file(str(path), "a1/zones/z", FileKind.ZONE_MASTER, previous=None, now_ns=2**62)
+    texts = file.blocks()
+    next(texts)
+    with open(path, "r+b") as changed:
+        changed.seek(150_000)
+        changed.write(b"x")
+    with pytest.raises(FileChangedError):
+        list(texts)
 
 
 def test_text_in_memory_is_encoded_once_for_all_its_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
