@@ -106,6 +106,16 @@ class LineNumbers(Sequence[int]):
     __hash__ = None  # type: ignore[assignment]
 
 
+def line_numbers(parts: Sequence[ZonePart]) -> Sequence[int]:
+    """The line of each record of a text; of a small one, without further objects."""
+    if len(parts) != 1:
+        return LineNumbers(parts)
+    lines = parts[0].counted_lines()
+    if isinstance(lines, range):
+        return range(lines.start + 1, lines.stop + 1)
+    return array("I", [line + 1 for line in lines])
+
+
 class BlockReading:
     """One reading of a text by its blocks."""
 

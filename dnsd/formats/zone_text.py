@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from dnsd.formats.zone_blocks import BlockReading, BlockText, LineNumbers, ReadBefore, ZonePart
+from dnsd.formats.zone_blocks import BlockReading, BlockText, ReadBefore, ZonePart, line_numbers
 from dnsd.formats.zone_reader import MAX_PROBLEMS, TextProblem, ZoneReader
 from dnsd.model.columns import Records
 from dnsd.wire.names import name_text
@@ -50,7 +50,7 @@ def _result(reader: ZoneReader, reading: BlockReading) -> ZoneText:
     """The result, with a problem for each owner name outside the zone."""
     name, problems = reader.zone_name, reader.problems
     records = reading.settle_repeats(reading.records())
-    lines = LineNumbers(reading.parts)
+    lines = line_numbers(reading.parts)
     if not records and not problems:
         problems.append(TextProblem(1, 1, "the file holds no records; to remove the zone, delete the file"))
     for index in records.outside(name, MAX_PROBLEMS):
