@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dnsd.app import load
+from dnsd.compile import moves as moves_module
 from dnsd.compile.build import Options, build_snapshot
 from dnsd.compile.edge_addresses import answered
 from dnsd.compile.moves import MAX_ALONE, moves, proxied_by_account
@@ -51,6 +52,20 @@ def paused(*ips: str) -> Dataset:
 def stored(*records: object, **fields: object) -> Dataset:
     """One zone without a map."""
     return dataset([zone("example.com", records, **fields)], {})  # type: ignore[arg-type]
+
+
+def test_pause_with_a_new_serial_looks_no_name_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The serial of a zone without an SOA of its own is the time of its file, which the pause changes."""
+    looked_up: list[bytes] = []
+    monkeypatch.setattr(moves_module, "answer_to", lambda _, name: looked_up.append(name))
+    soa = [record(f"@ SOA ns1.example.net. host.example.net. {serial} 2 3 4 5") for serial in (1, 2)]
+    made = {"a1/shop": zone_map("example.com", V4)}
+    before = dataset([zone("example.com", [*TEN, V4_ONLY, soa[0]])], made)
+    after = dataset([zone("example.com", [*TEN, V4_ONLY, soa[1]], paused=True)], made)
+    old = build_snapshot(before, OPTIONS)
+    [moved] = moves(old, build_snapshot(after, OPTIONS, old))
+    assert moved.names == MovedNames(opened=11)
+    assert not looked_up
 
 
 WILD = proxied("* A 192.0.2.7")
