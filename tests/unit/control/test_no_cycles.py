@@ -7,16 +7,25 @@ import gc
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from dnsd.app import Loaded
 from dnsd.control import service
+from dnsd.formats.zone_blocks import BlockReading, ZonePart
+from dnsd.formats.zone_text import ZoneText
 from dnsd.manage.draft import Draft
 from dnsd.manage.maps import MapChange, delete_map, edit_map
+from dnsd.manage.record_ids import record_id
+from dnsd.manage.records import Batch, change_records
 from dnsd.manage.refusal import RefusedError
 from dnsd.manage.service import Actor
+from dnsd.model.columns import Records
+from dnsd.model.octet_column import OctetColumn
+from dnsd.model.records import RecordFields, build_record
+from dnsd.store.directory import SourceFile
 from dnsd.store.yaml_records import _Reader
 from tests.limits import HANG_S
 from tests.unit.control.scheduling import ACME, GLOBEX, OTHER, SHOP, Life, Scheduling
@@ -76,3 +85,36 @@ def test_changes_keep_no_earlier_data(tmp_path: Path, author: str) -> None:
     assert (world.folder / "accounts/acme/maps/shop.yaml").exists()
     assert not (world.folder / "accounts/globex/maps/other.yaml").exists()
     assert there(_Reader) == 0
+
+
+HELD = (Loaded, Records, OctetColumn, ZoneText, ZonePart, SourceFile, BlockReading)
+
+
+def test_changes_of_records_keep_no_earlier_columns_nor_texts(tmp_path: Path) -> None:
+    world = Scheduling(tmp_path / "world")
+    text = "@ 60 SOA ns1 host 1 2 3 4 5\n@ 60 NS ns1\n" + "".join(
+        f"pier{n} 60 A 198.51.{n // 256}.{n % 256}\n" for n in range(12_000)
+    )
+    (world.folder / "accounts/acme/zones/harbour.example.zone").write_text(text)
+
+    async def changes(life: Life) -> list[tuple[int, ...]]:
+        actor, counts = Actor(world.token("op"), ""), []
+        zones = life.service.loaded.dataset.zones.values()
+        zone_id = next(one.id for one in zones if one.name_text == "harbour.example")
+
+        def change(draft: Draft, number: int) -> None:
+            zone = draft.dataset.zones[zone_id]
+            found = record_id(zone, zone.records.owners.index(b"\5pier7" + zone.name))
+            made = build_record(RecordFields(name="pier7", type="A", content=f"192.0.2.{number}", ttl=60), zone.name)
+            change_records(draft, zone_id, Batch(patches=[(found, lambda _: made)]))
+
+        del zones
+        for number in range(20, 26):
+            await life.service.change(actor, "records", partial(change, number=number))
+            counts.append(tuple(map(there, HELD)))
+        return counts
+
+    first, *others = world.run(changes)
+    assert first[0] == 1
+    assert first[HELD.index(ZonePart)] == 1, "the block of the record; objects of the start are frozen"
+    assert others == [first] * len(others)
