@@ -81,7 +81,7 @@ screenshots: $(VENV)/.test
 soak: $(VENV)/.test
 	@echo "==> floods, faults and reloads on live servers; a line of figures each"
 	@DNSD_SOAK=long $(BIN)/python -m pytest -p no:xdist -s -q tests/soak --figures docs/reliability.md \
-		tests/property tests/api/test_abuse.py tests/api/test_openapi.py tests/browser/test_pages.py
+		tests/property tests/unit/store tests/unit/control tests/api/test_abuse.py tests/api/test_openapi.py tests/browser/test_pages.py
 
 bench: $(VENV)/.test
 	@PYTHONPATH=. $(BIN)/python -m bench.run $(BENCH)

@@ -34,6 +34,7 @@ from tests.worlds import USABLE, AccountFiles, Fields, World, random_map, random
 RUNS = examples(24, 1_000)
 EDITS_A_WORLD = 5
 MOST_BELOW = examples(200, 1_000)  # names below DNAMEs that are asked for: loops of DNAMEs have no end
+MOST_QUESTIONS = examples(2_000, effects.MAX_QUESTIONS)  # of a plan about them
 TYPES = (A, AAAA, HTTPS)
 BELOW_WILDCARD = b"\x02q1"
 
@@ -340,6 +341,7 @@ def found_in(effect: Effects) -> Names:
 
 def test_plan_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(effects, "MAX_SAMPLE", 10**9)
+    monkeypatch.setattr(effects, "MAX_QUESTIONS", MOST_QUESTIONS)
     seen: Counter[str] = Counter()
     total = whole = 0
     for seed in range(RUNS):

@@ -212,7 +212,7 @@ def seen(text: str, found: ReadZone) -> tuple[Any, ...]:
     return found.zone, list(found.rows), found.problems, placed
 
 
-@settings(max_examples=examples(400, 10_000), deadline=None)
+@settings(max_examples=examples(200, 10_000), deadline=None)
 @given(texts())
 @example("records:\n  - {name: a, type: TXT, content: 'x\n  - {name: a, type: A, content: 192.0.2.1}\n    y'}\n")
 @example("x: 'a\nrecords:\n  - {name: a, type: A, content: 192.0.2.1}\n'\n")
@@ -262,7 +262,7 @@ def edits(draw: st.DrawFn, rows: int) -> ItemEdit:
 CHANGES = [dict, lambda keys: keys | {"paused": "true"}, lambda keys: keys | {"soa": {"refresh": "7"}, "id": None}]
 
 
-@settings(max_examples=examples(300, 10_000), deadline=None)
+@settings(max_examples=examples(150, 10_000), deadline=None)
 @given(texts(12), st.data())
 def test_an_edit_of_items_is_that_of_the_whole_text(text: str, data: st.DataObject) -> None:
     before = read(text)
@@ -278,7 +278,7 @@ def test_an_edit_of_items_is_that_of_the_whole_text(text: str, data: st.DataObje
     assert grouped == (after.zone.records.grouped if after.zone else None)
 
 
-@settings(max_examples=examples(200, 10_000), deadline=None)
+@settings(max_examples=examples(100, 10_000), deadline=None)
 @given(texts(), texts(), st.booleans())
 def test_records_are_taken_over_from_any_earlier_text(old: str, new: str, is_joined: bool) -> None:
     if is_joined:
