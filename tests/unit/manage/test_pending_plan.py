@@ -117,9 +117,9 @@ def test_a_plan_needs_two_loads_after_any_number_of_changes(
 ) -> None:
     loads = []
 
-    def counted(*given: Any) -> Loaded:
+    def counted(*given: Any, **named: Any) -> Loaded:
         loads.append(given)
-        return load_change(*given)
+        return load_change(*given, **named)
 
     load_change = drafts.load_change
     for module in (drafts, pending_plan):
