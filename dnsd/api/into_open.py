@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from dnsd.api.turns import planned
+from dnsd.api.turns import after_change
 from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
 from dnsd.manage.exposed import IntoOpenError, can_expose, exposures, unless_exposed
@@ -44,7 +44,8 @@ class OpenWatch:
         except IntoOpenError as error:
             raise RefusedError(*(Fault(Reason.INTO_OPEN, line) for line in error.exposures.lines())) from None
         if not self._refuses:
-            self.notes += (await planned(actor, partial(exposures, drafts[0].loaded, loaded, actor.token))).lines()
+            found = await after_change(actor, partial(exposures, drafts[0].loaded, loaded, actor.token))
+            self.notes += found.lines()
         return result, loaded
 
     def as_service(self) -> Service:

@@ -1,5 +1,6 @@
-"""Work for requests that may take long: reads and pages in short turns; plans in turns of their own, as they cannot be
-divided and reads shall not wait for them.
+"""Work for requests that may take long: reads and pages in short turns; plans and slow changes in turns of their own.
+
+These cannot be divided, and others shall not wait for them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ T = TypeVar("T")
 STRANGERS = ""  # the author of all work for clients without a token: an address costs them nothing
 _reads = FairTurns()
 _plans = FairTurns()
+_effects = FairTurns()
 
 
 async def in_turns(actor: Actor, steps: Steps[T]) -> T:
@@ -35,6 +37,11 @@ async def aside(actor: Actor, work: Callable[[], T]) -> T:
 async def planned(actor: Actor, work: Callable[[], T]) -> T:
     """The result of an actor's work on the effects of a change on all data."""
     return await _plans.run(actor.token.author.id, at_once(work), actor.presence)
+
+
+async def after_change(actor: Actor, work: Callable[[], T]) -> T:
+    """The result of an actor's work on the effects of a change just made: its response shall not wait for plans."""
+    return await _effects.run(actor.token.author.id, at_once(work), actor.presence)
 
 
 async def planned_by(author: str, work: Callable[[], T]) -> T:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from unittest.mock import MagicMock
 
 import pytest
 
 from dnsd.api.envelope import Listed, Page, Reply, response
 from dnsd.api.records.search import record_search
+from dnsd.api.turns import after_change, planned, planned_by
 from dnsd.dashboard.page import HtmlPage, Pages
 from dnsd.formats import zone_export
 from dnsd.formats.zone_export import export
@@ -21,6 +25,7 @@ from dnsd.model.zones import Zone
 from dnsd.process import turns
 from dnsd.process.turns import FairTurns
 from dnsd.wire.names import parse_name_text
+from tests.limits import HANG_S
 from tests.models import zone
 
 
@@ -94,3 +99,20 @@ def test_others_wait_for_one_turn_of_long_work(what: str) -> None:
     waited = asyncio.run(both())
     assert long.taken >= 100
     assert max(waited) <= 4, "the turn under way, and one after each turn of the other"
+
+
+def test_response_to_a_change_waits_for_no_plan_and_no_slow_change() -> None:
+    go_on = threading.Event()
+
+    async def both(begin: Callable[[Callable[[], object]], Awaitable[object]]) -> None:
+        slow = asyncio.ensure_future(begin(partial(go_on.wait, HANG_S)))
+        await asyncio.sleep(0)
+        actor = MagicMock(presence=None)
+        assert await asyncio.wait_for(after_change(actor, lambda: "made"), HANG_S / 2) == "made"
+        assert not slow.done()
+        go_on.set()
+        assert await slow
+
+    asyncio.run(both(partial(planned, MagicMock(presence=None))))
+    go_on.clear()
+    asyncio.run(both(partial(planned_by, "author")))
