@@ -65,7 +65,7 @@ sanitize: $(VENV)/.test
 test-browser: $(VENV)/.test
 	@command -v chromium >/dev/null || { echo "==> Chromium is needed: apt install chromium"; exit 1; }
 	@echo "==> the dashboard in a browser"
-	@$(BIN)/python -m pytest -n 2 tests/browser
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests/browser
 
 # Where Go or a source is missing, the tests skip and say why. The first run builds for up to an hour.
 test-clients: $(VENV)/.test
