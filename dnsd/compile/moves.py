@@ -21,14 +21,13 @@ from dnsd.engine.edge_rules import EDGE
 from dnsd.engine.names import rule_number
 from dnsd.engine.node import Apex
 from dnsd.engine.snapshot import Addresses, BuiltZone, ShownNames, Snapshot
-from dnsd.model.differences import differences
+from dnsd.model.differences import are_same_but
 from dnsd.model.guard import MovedNames, differing
 from dnsd.model.zones import Status
 from dnsd.wire.names import ancestors
 from dnsd.wire.rdata import SOA
 
 MAX_ALONE = 100  # names of one zone that are listed
-MAX_SERIALS = 2  # records that differ by the serial alone: a zone has one SOA record
 
 RulePair = tuple[int, After]  # the rule of a name before the change, and its answer after it
 
@@ -316,14 +315,7 @@ def _is_opened(zone: _ZoneBefore, built: BuiltZone) -> bool:
     """Whether a zone has the same records but for its serial, and all of its proxied names are answered as stored."""
     if zone.built is None or built.applies_maps or built.zone.status is Status.INITIALIZING:
         return False
-    before, after = zone.built.zone.records, built.zone.records
-    found = differences(after, before, MAX_SERIALS)
-    return found is not None and all(
-        records.rtype(index) == SOA
-        for pair in found
-        for records, indexes in zip((after, before), pair, strict=True)
-        for index in indexes
-    )
+    return are_same_but(SOA, built.zone.records, zone.built.zone.records)
 
 
 def _moved(counts: Mapping[Fate, int]) -> MovedNames:

@@ -39,6 +39,17 @@ def differences(new: Records, old: Records, most: int) -> list[tuple[range, rang
         at, was = after
 
 
+def are_same_but(rtype: int, new: Records, old: Records) -> bool:
+    """Whether both have the same records in the same places, but for the data of those of one type."""
+    if new is old:
+        return True
+    if new.traits != old.traits or new.distinct != old.distinct or new.owners != old.owners:
+        return False
+    ends = [*new.of_types((rtype,)), len(new)]
+    starts = [0, *(end + 1 for end in ends[:-1])]
+    return all(new.rdatas.is_same(start, end, old.rdatas, start) for start, end in zip(starts, ends, strict=True))
+
+
 class _RecordComparison:
     """The columns of two lists of records, with the same numbers for the same traits."""
 
