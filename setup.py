@@ -14,7 +14,8 @@ class BuildWithDigest(build_ext):
     """Defines DNSD_SOURCES for each part."""
 
     def build_extension(self, ext: Extension) -> None:
-        """Compile a part, whatever the times of its files."""
+        """Compile a part, whatever the times of its files; if that fails, no part of before stays in its place."""
+        Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)
         self.force = True
         ext.define_macros.append(("DNSD_SOURCES", f'"{sources_digest(ROOT / ext.sources[0])}"'))
         super().build_extension(ext)

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from typing import IO
 
 from tests.limits import HANG_S
-from tests.live.forker import NUMBER_SIZE
+from tests.live.forker import NUMBER_SIZE, REQUEST_SIZE
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -42,6 +42,7 @@ class Forker:
     def fork(self, arguments: list[str], environment: Mapping[str, str], fds: list[int]) -> int:
         """The pid of a new run with these descriptors of its output, its errors, and its exit status."""
         request = json.dumps({"arguments": arguments, "environment": dict(environment)}).encode()
+        assert len(request) <= REQUEST_SIZE, "a run with so large an environment needs subprocess"
         with self._lock:
             socket.send_fds(self._requests, [request], fds)
             pid = self._requests.recv(NUMBER_SIZE)
