@@ -103,7 +103,12 @@ class ChangeRequest:
 def _keep_served(history: History, before: Loaded, replaced: Sequence[SourceFile], files: Files) -> None:
     """Keep the versions that a change replaces and that are among the files. Raises OSError."""
     served = files.by_key()
-    keep_replaced(history, before, [one for one in replaced if served.get(one.key) is one])
+    keep_replaced(history, before, [one for one in replaced if _is_same(one, served.get(one.key))])
+
+
+def _is_same(file: SourceFile, other: SourceFile | None) -> bool:
+    """Whether both are the same version of a file, even if it was read again."""
+    return file == other and file.modified == other.modified
 
 
 def not_written(error: OSError) -> RefusedError:

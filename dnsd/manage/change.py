@@ -92,7 +92,10 @@ class Changed(Generic[T]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn(Generic[T]):
-    """A change as its verb made it: not judged by the brake, and not written."""
+    """A change as its verb made it: not judged by the brake, and not written.
+
+    `after` is the data that the draft is on, with the draft's edits, and nothing else.
+    """
 
     result: T
     draft: Draft
@@ -104,7 +107,8 @@ class Drawn(Generic[T]):
             return self
         if not self.draft.fits(loaded):
             raise MovedOnError
-        return replace(self, after=self.draft.load_on(loaded, self.after))
+        draft, after = self.draft.load_on(loaded, self.after)
+        return Drawn(self.result, draft, after)
 
 
 def drawn(make: Make[T], before: Loaded) -> Drawn[T]:
@@ -145,9 +149,9 @@ def draw_up(works: Iterable[Work], before: Loaded, check: Check) -> list[DrawnUp
         try:
             one = work(after)
             check(one.draft, after, one.after)
-            after, draft = one.after, one.draft
-            witness = draft.witness(after) if draft.witness else None
-            outcome = Changed(one.result, after, draft.beside, witness=witness)
+            witness = one.draft.witness(one.after) if one.draft.witness else None
+            outcome = Changed(one.result, one.after, one.draft.beside, witness=witness)
+            after = one.after
         except FileChangedError:
             raise StaleError from None
         except Exception as error:  # only this change fails; its requester gets the error

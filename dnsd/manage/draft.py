@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Set
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -237,10 +238,17 @@ class Draft:
             return False
         return _files_of(then.files, accounts) == _files_of(now.files, accounts)
 
-    def load_on(self, now: Loaded, known: Loaded) -> Loaded:
-        """Put the edits on other data, which they fit, and load that; `known` is the result of an earlier `load`."""
-        self.loaded = now
-        return self._load(known)
+    def load_on(self, now: Loaded, known: Loaded) -> tuple[Draft, Loaded]:
+        """The same edits on other data, which they fit, and that data loaded with them; this draft stays as it is.
+
+        `known` is the result of an earlier `load`.
+        """
+        other = copy(self)
+        other.loaded = now
+        try:
+            return other, other._load(known)
+        finally:
+            self.names_others = other.names_others  # the requester knows this draft
 
     def _edited(self) -> Files:
         """The served files with the change."""
@@ -343,8 +351,9 @@ class Draft:
         return self.loaded.files
 
 
-def _files_of(files: Files, accounts: Set[str]) -> list[SourceFile]:
-    return [file for file in files.files if account_of(file.key) in accounts]
+def _files_of(files: Files, accounts: Set[str]) -> list[tuple[SourceFile, int]]:
+    """The files of accounts, with the times of their contents: a zone's serial follows from them."""
+    return [(file, file.modified) for file in files.files if account_of(file.key) in accounts]
 
 
 def slug(name: str) -> str:

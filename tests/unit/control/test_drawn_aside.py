@@ -1,0 +1,256 @@
+"""Changes drawn up aside: made as they are or on newer data, they change their own files alone, once, with evidence."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import threading
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dnsd.app import Loaded
+from dnsd.control import change_queue, change_request, service
+from dnsd.manage.change import EvidenceError, Witness, draw_up, drawn
+from dnsd.manage.draft import Draft
+from dnsd.manage.maps import MapChange, edit_map
+from dnsd.manage.records import import_records
+from dnsd.manage.service import Actor
+from dnsd.process.tasks import in_thread
+from dnsd.store.directory import FileKind, SourceFile
+from tests.limits import HANG_S
+from tests.unit.control.scheduling import FILES, GLOBEX, OTHER, Life, Scheduling
+
+CAKE, TOOLS, OTHER_MAP = "acme/zones/cake.example.yaml", "globex/zones/tools.example.yaml", "globex/maps/other.yaml"
+
+
+@pytest.fixture(autouse=True)
+def _no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "SERVED_WITHIN_S", 0)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Scheduling:
+    return Scheduling(tmp_path / "world")
+
+
+def added(draft: Draft, zone: str, name: str) -> None:
+    """Add a record to a zone."""
+    zone_id = next(one.id for one in draft.dataset.zones.values() if one.name_text == zone)
+    import_records(draft, zone_id, f"{name} 60 IN A 192.0.2.7\n".encode(), proxies=False)
+
+
+def adding(zone: str, name: str) -> Callable[[Loaded], tuple[None, Draft]]:
+    """A change that adds a record to a zone."""
+
+    def make(loaded: Loaded) -> tuple[None, Draft]:
+        draft = Draft(loaded, datetime.now(UTC), by_operator=False)
+        added(draft, zone, name)
+        return None, draft
+
+    return make
+
+
+class Gate:
+    """Holds up a change of a slow author once it is drawn up."""
+
+    def __init__(self) -> None:
+        self.is_there, self.is_open = threading.Event(), threading.Event()
+        self.calls = 0
+
+    def __call__(self, *_: object) -> None:
+        self.calls += 1
+        self.is_there.set()
+        assert self.is_open.wait(HANG_S)
+
+    def after(self, make: Callable[[Loaded], tuple[None, Draft]]) -> Callable[[Loaded], tuple[None, Draft]]:
+        def slowly(loaded: Loaded) -> tuple[None, Draft]:
+            made = make(loaded)
+            self()
+            return made
+
+        return slowly
+
+
+async def until(is_so: Callable[[], Any]) -> None:
+    async with asyncio.timeout(HANG_S):
+        while not is_so():
+            await asyncio.sleep(0.001)
+
+
+async def drawn_on_older_data(
+    life: Life, between: Callable[[], Awaitable[object]], *, turn: Callable[[], Awaitable[object]] | None = None
+) -> int:
+    """Make a slow author's change of cake.example, drawn up before `between`, and then `turn` in the same batch.
+
+    Returns how often it was drawn up.
+    """
+    changes, gate = life.control.changes, Gate()
+    changes._waiting.note("slow", 1.0)
+    slow = asyncio.create_task(changes.change(gate.after(adding("cake.example", "slow")), "slow"))
+    await in_thread(gate.is_there.wait)
+    await between()
+    async with life.control.current.turn:
+        gate.is_open.set()
+        await until(lambda: changes._waiting._waiting[0].drawn)
+        others = asyncio.create_task(_none() if turn is None else turn())  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    await others
+    await slow
+    return gate.calls
+
+
+async def _none() -> None:
+    """Nothing else is in the batch."""
+
+
+def edited_by_hand(life: Life, _: pytest.MonkeyPatch) -> None:
+    life.world.write(OTHER_MAP, f"{FILES[OTHER_MAP]}description: by hand\n")
+
+
+def failing_once(error: OSError, name: str) -> Callable[[Life, pytest.MonkeyPatch], None]:
+    def fail(_: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+        whole, errors = getattr(change_queue, name), [error]
+
+        def once(*args: Any, **more: Any) -> Any:
+            if errors:
+                raise errors.pop()
+            return whole(*args, **more)
+
+        monkeypatch.setattr(change_queue, name, once)
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [
+        pytest.param(edited_by_hand, id="a file edited by hand"),
+        pytest.param(failing_once(OSError(errno.ENOSPC, "full"), "write_change"), id="a full disk"),
+        pytest.param(failing_once(EvidenceError(errno.ENOSPC, "full"), "write_change"), id="evidence"),
+    ],
+)
+def test_batch_that_fails_and_is_made_one_by_one_leaves_the_changes_of_others(
+    world: Scheduling, monkeypatch: pytest.MonkeyPatch, fail: Callable[[Life, pytest.MonkeyPatch], None]
+) -> None:
+    """The slow change is put on the data with a third author's change twice: it must not undo that."""
+    then: dict[str, str] = {}
+
+    async def work(life: Life) -> None:
+        changes = life.control.changes
+
+        async def third() -> None:
+            await changes.change(adding("tools.example", "third"), "third")
+            then.update({name: world.read(name) for name in FILES})
+            fail(life, monkeypatch)
+
+        def edited(loaded: Loaded) -> tuple[None, Draft]:
+            draft = Draft(loaded, datetime.now(UTC), by_operator=False)
+            edit_map(draft, GLOBEX, OTHER, MapChange(enabled=True))
+            return None, draft
+
+        await drawn_on_older_data(life, third, turn=partial(changes.change, edited, "quick"))
+        served = life.control.current.loaded.files.files  # type: ignore[union-attr]
+        assert {one.path: one.text() for one in served} == {one.path: Path(one.path).read_text() for one in served}
+
+    world.run(work)
+    now = {name: world.read(name) for name in FILES}
+    assert "third" in then[TOOLS]
+    assert {name for name in FILES if now[name] != then[name]} == {CAKE, OTHER_MAP}
+    assert "name: slow" in now[CAKE]
+    assert "enabled: true" in now[OTHER_MAP]
+    assert ("by hand" in now[OTHER_MAP]) == (fail is edited_by_hand)
+
+
+def test_serial_of_a_zone_that_changed_and_changed_back_goes_on(world: Scheduling) -> None:
+    async def work(life: Life) -> None:
+        def file() -> SourceFile:
+            return life.control.current.loaded.files.by_key()["acme/zones/cake.example"]  # type: ignore[union-attr]
+
+        def with_text(text: str) -> Callable[[Loaded], tuple[None, Draft]]:
+            def make(loaded: Loaded) -> tuple[None, Draft]:
+                draft = Draft(loaded, datetime.now(UTC), by_operator=True)
+                draft.write_text("acme/zones/cake.example", FileKind.ZONE_YAML, text)
+                return None, draft
+
+            return make
+
+        async def there_and_back() -> None:
+            for text in (f"{first}# x\n", first, f"{first}# y\n", first):
+                await life.control.changes.change(with_text(text), "operator")
+            times.append(file().modified)
+
+        first, times = file().text(), [file().modified]
+        assert await drawn_on_older_data(life, there_and_back) == 2  # the serial is part of what it was drawn up on
+        times.append(file().modified)
+        assert times == sorted(set(times))
+
+    world.run(work)
+    assert "name: slow" in world.read(CAKE)
+
+
+@pytest.mark.parametrize("by", ["a change", "a reload"])
+def test_evidence_has_the_replaced_version_after_the_data_moved_on(
+    world: Scheduling, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    kept, keep = list[list[str]](), change_request.keep_replaced
+
+    def noted(history: Any, before: Loaded, replaced: list[SourceFile]) -> None:
+        kept.append([one.key for one in replaced])
+        keep(history, before, replaced)
+
+    monkeypatch.setattr(change_request, "keep_replaced", noted)
+    with world.config.open("a") as file:
+        file.write("audit: required\n")
+
+    async def work(life: Life) -> None:
+        changes, gate = life.control.changes, Gate()
+
+        def verb(draft: Draft) -> None:
+            added(draft, "cake.example", "slow")
+            gate()
+
+        await changes.change(adding("cake.example", "before"), "operator")
+        changes._waiting.note(world.alice.author.id, 1.0)
+        slow = asyncio.create_task(life.service.change(Actor(world.alice, ""), "record.import", verb))
+        await in_thread(gate.is_there.wait)
+        if by == "a reload":
+            world.write(OTHER_MAP, f"{FILES[OTHER_MAP]}description: by hand\n")
+            assert (await life.control.loader._reload()).ok
+        else:
+            await changes.change(adding("tools.example", "other"), "other")
+        gate.is_open.set()
+        await slow
+        assert gate.calls == 1
+
+    world.run(work)
+    assert kept == [["acme/zones/cake.example"]]
+    assert [(one["action"], one["outcome"]) for one in world.audit()] == [("record.import", "ok")]
+
+
+def test_change_whose_evidence_cannot_be_drawn_up_is_not_made_with_the_next(world: Scheduling) -> None:
+    async def work(life: Life) -> None:
+        def unwitnessed(loaded: Loaded) -> tuple[None, Draft]:
+            made = adding("cake.example", "unseen")(loaded)
+            made[1].witness = no_witness
+            return made
+
+        def no_witness(_: Loaded) -> Witness:
+            raise ValueError
+
+        before = life.control.current.loaded
+        assert before
+        works = [partial(drawn, make) for make in (unwitnessed, adding("cake.example", "next"))]
+        first, second = (one.outcome for one in draw_up(works, before, lambda *_: None))
+        assert isinstance(first, ValueError)
+        assert not isinstance(second, Exception)
+        text = second.loaded.files.by_key()["acme/zones/cake.example"].text()
+        assert "next" in text
+        assert "unseen" not in text
+
+    world.run(work)
