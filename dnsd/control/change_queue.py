@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dnsd.api.turns import planned_by
 from dnsd.control.brake import Brake
@@ -18,7 +18,18 @@ from dnsd.control.loading import Loader
 from dnsd.control.publish import Publisher
 from dnsd.control.waiting import WaitingChange, WaitingChanges
 from dnsd.log import Log
-from dnsd.manage.change import Changed, Make, MovedOnError, StaleError, draw_up, drawn_aside, testified, write_change
+from dnsd.manage.change import (
+    Changed,
+    Drawn,
+    DrawnUp,
+    Make,
+    MovedOnError,
+    StaleError,
+    draw_up,
+    drawn_aside,
+    testified,
+    write_change,
+)
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.contents import forget_contents
 from dnsd.process.memory import trim
@@ -124,10 +135,12 @@ class ChangeQueue:
     async def _draw_aside(self) -> None:
         """Draw up the changes of slow authors, while the changes of others are made."""
         while change := self._waiting.next_aside():
-            found = None
+            found: DrawnUp[Drawn[Any]] | None = None
             try:
                 if loaded := self._current.loaded:
                     found = await planned_by(change.author, partial(drawn_aside, change.make, loaded))
+            except Exception as error:  # its requester gets the error
+                found = DrawnUp(error, 0.0)
             except BaseException as error:
                 _settle_all([change], error)
                 raise

@@ -36,7 +36,10 @@ class ChangeRequest:
     witness: Witness | None = None  # of the last attempt, if it needs evidence
 
     def forget(self) -> None:
-        """Let the draft and this not refer to each other: else the data before stays until garbage collection."""
+        """Let the draft and this not refer to each other: else the data before stays until garbage collection.
+
+        Only once the outcome is known: a change whose requester has gone may still be made, and needs its evidence.
+        """
         if self.draft:
             self.draft.witness = None
 

@@ -75,7 +75,7 @@ class Current:
         if keep_good:
             await self.keep_good(loaded)
         elif self.loaded and loaded.files is not self.loaded.files:
-            self._publisher.has_good_texts = False
+            self._publisher.has_good_texts, self._to_keep = False, loaded  # so that no save under way sets it True
         loaded = replace(loaded, snapshot=self._numbered(loaded.snapshot))
         if old := self._publisher.snapshot:
             await self.drains.note(old, self.loaded, loaded, loaded.snapshot.revision)

@@ -158,6 +158,7 @@ class ControlService:
         try:
             changed = await self._changes.change(make, actor.token.author.id)
         except (RefusedError, OSError) as error:
+            request.forget()
             request.refusal = error if isinstance(error, RefusedError) else not_written(error)
             if request.refusal is not error:
                 self._log.error(f"{action}: {request.refusal}")
@@ -168,8 +169,7 @@ class ControlService:
                 raise request.refusal from None
             finally:
                 request.refusal = None
-        finally:
-            request.forget()
+        request.forget()
         if request.draft and request.draft.notes:
             request.after, request.revision = changed.loaded, changed.revision
             self._log.info(f"{action}: revision {changed.revision}, by {request.by}")

@@ -54,7 +54,8 @@ class WaitingChanges:
     """The waiting changes, in batches that are made together.
 
     A batch has a few changes of each quick author, and one of each slow author whose first change is drawn up. So a
-    change waits for the batch before it and its own, and in neither a change of a slow author is drawn up.
+    change waits for the batch before it and its own. In both, a change of a slow author is drawn up only if the data
+    has moved on too often while it was drawn up aside, or once if it cannot be put on other data.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -78,6 +79,7 @@ class WaitingChanges:
 
     def next_batch(self) -> list[WaitingChange]:
         """The changes whose turn it is, no longer waiting; `end_batch` must follow."""
+        self._forget_gone()
         batch = [*self._next()]
         taken = set(map(id, batch))
         self._waiting = [one for one in self._waiting if id(one) not in taken]
@@ -93,6 +95,7 @@ class WaitingChanges:
 
     def next_aside(self) -> WaitingChange | None:
         """The change to draw up aside, which goes on waiting; the others of its author go behind those of others."""
+        self._forget_gone()
         for change in self._first():
             if self._is_for_aside(change):
                 same = [one for one in self._waiting if one.author == change.author and one is not change]
@@ -106,6 +109,9 @@ class WaitingChanges:
     def end_aside(self, change: WaitingChange, found: DrawnUp[Drawn[Any]] | None) -> None:
         """Take the outcome of drawing up a change aside; None: it was not, and will be in its turn."""
         change.is_drawing = False
+        if change.future.done():
+            self._forget_gone()
+            return
         if found is None or isinstance(found.outcome, FileChangedError):
             change.tries_aside = 0
             return
@@ -115,8 +121,8 @@ class WaitingChanges:
             change.settle(found.outcome)
             return
         change.drawn = found.outcome
-        if found.cpu_s <= SLOW_S:
-            change.tries_aside = 0  # drawing it up again delays nobody
+        if found.cpu_s <= SLOW_S or not change.drawn.draft.can_move:
+            change.tries_aside = 0  # drawing it up again delays nobody, or would end like this
 
     def note(self, author: str, cpu_s: float) -> None:
         """Remember the author of a slow change, given the CPU time of drawing it up."""
@@ -131,12 +137,16 @@ class WaitingChanges:
         """The next changes of each author: all those before them are made, and slow ones are drawn up."""
         counts: Counter[str] = Counter()
         for one in self._waiting:
-            most = 1 if self._is_slow(one.author) else MAX_OF_AUTHOR
-            if counts[one.author] < most and not one.is_drawing and not self._is_for_aside(one):
-                counts[one.author] += 1
+            if counts[one.author] < MAX_OF_AUTHOR and not one.is_drawing and not self._is_for_aside(one):
+                is_alone = one.drawn or self._is_slow(one.author)  # if it has to wait again, those after it wait, too
+                counts[one.author] += MAX_OF_AUTHOR if is_alone else 1
                 yield one
             else:
                 counts[one.author] = MAX_OF_AUTHOR
+
+    def _forget_gone(self) -> None:
+        """Forget the changes whose outcome is known, or whose requester has gone, unless one is being drawn up."""
+        self._waiting = [one for one in self._waiting if one.is_drawing or not one.future.done()]
 
     def _first(self) -> Iterator[WaitingChange]:
         """The first change of each author without one in the batch."""

@@ -221,20 +221,19 @@ class Draft:
         taken = (*self._files.by_key(), *read.by_key(), *self._files.accounts, *read.accounts, *self._written)
         return all(other.lower() != wanted for other in taken)
 
-    def fits(self, now: Loaded) -> bool:
-        """Whether the verb would make the same edits on other data.
-
-        It is known for edits of records and of maps: they depend on their account alone, and the rules are checked
-        again by `load`.
-        """
+    @property
+    def can_move(self) -> bool:
+        """Whether it only edits records and maps: such edits depend on their account alone."""
         edited = {self.dataset.zones[zone_id].key for zone_id in self.record_edits}
         edits = [key in edited or file.kind is FileKind.MAP for key, file in self._written.items()]
         if not all(edits) or self._removed or self._removed_accounts or self.beside:
             return False
-        if not self._written.keys() <= self._files.by_key().keys():
-            return False
+        return self._written.keys() <= self._files.by_key().keys()
+
+    def fits(self, now: Loaded) -> bool:
+        """Whether the verb is known to make the same edits on other data. The rules are checked again by `load_on`."""
         then, accounts = self.loaded, set(map(account_of, self._written))
-        if then.settings != now.settings or then.held != now.held:
+        if not self.can_move or then.settings != now.settings or then.held != now.held:
             return False
         return _files_of(then.files, accounts) == _files_of(now.files, accounts)
 

@@ -97,7 +97,7 @@ async def drawn_on_older_data(
     async with life.control.current.turn:
         gate.is_open.set()
         await until(lambda: changes._waiting._waiting[0].drawn)
-        others = asyncio.create_task(_none() if turn is None else turn())  # type: ignore[arg-type]
+        others = asyncio.ensure_future(_none() if turn is None else turn())
         await asyncio.sleep(0)
         await asyncio.sleep(0)
     await others
@@ -231,6 +231,37 @@ def test_evidence_has_the_replaced_version_after_the_data_moved_on(
     world.run(work)
     assert kept == [["acme/zones/cake.example"]]
     assert [(one["action"], one["outcome"]) for one in world.audit()] == [("record.import", "ok")]
+
+
+@pytest.mark.parametrize("when", ["before its turn", "in its turn"])
+def test_change_whose_requester_has_gone_is_made_with_evidence_or_not_at_all(world: Scheduling, when: str) -> None:
+    with world.config.open("a") as file:
+        file.write("audit: required\n")
+
+    async def work(life: Life) -> None:
+        changes, gate = life.control.changes, Gate()
+        changes._waiting.note(world.alice.author.id, 1.0)
+        async with life.control.current.turn:
+            quick = asyncio.create_task(changes.change(gate.after(adding("tools.example", "other")), "quick"))
+            await asyncio.sleep(0)
+            verb = partial(added, zone="cake.example", name="slow")
+            slow = asyncio.create_task(life.service.change(Actor(world.alice, ""), "record.import", verb))
+            await until(lambda: changes._waiting._waiting[-1].drawn)
+            if when == "before its turn":
+                slow.cancel()
+                await asyncio.sleep(0)
+        await in_thread(gate.is_there.wait)
+        slow.cancel()
+        await asyncio.sleep(0)
+        gate.is_open.set()
+        await quick
+        assert slow.cancelled()
+
+    world.run(work)
+    made = [] if when == "before its turn" else [("record.import", "ok")]
+    assert [(one["action"], one["outcome"]) for one in world.audit()] == made
+    assert ("slow" in world.read(CAKE)) == bool(made)
+    assert "other" in world.read(TOOLS)
 
 
 def test_change_whose_evidence_cannot_be_drawn_up_is_not_made_with_the_next(world: Scheduling) -> None:

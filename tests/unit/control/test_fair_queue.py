@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from time import thread_time
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from dnsd.app import Loaded
-from dnsd.control import service
+from dnsd.control import change_queue, service
 from dnsd.control.service import MAX_WAITING
 from dnsd.control.waiting import MAX_OF_AUTHOR, MAX_SLOW, SLOW_FOR_S, SLOW_S, TRIES_ASIDE, WaitingChange, WaitingChanges
 from dnsd.manage.change import Drawn, DrawnUp
@@ -111,8 +112,8 @@ def taken(waiting: WaitingChanges) -> list[str]:
     return authors
 
 
-def drawn_in(cpu_s: float) -> DrawnUp[Drawn[None]]:
-    return DrawnUp(cast(Drawn[None], object()), cpu_s)
+def drawn_in(cpu_s: float, *, can_move: bool = True) -> DrawnUp[Drawn[None]]:
+    return DrawnUp(Drawn(None, cast(Draft, SimpleNamespace(can_move=can_move)), cast(Loaded, None)), cpu_s)
 
 
 def test_changes_of_slow_authors_are_drawn_up_before_their_turn() -> None:
@@ -164,8 +165,10 @@ def test_change_whose_data_moved_on_is_drawn_up_again_before_others_of_its_autho
     assert waiting.next_batch() == [first]  # drawn up in its turn, as others may go on for ever
 
 
-@pytest.mark.parametrize("found", [drawn_in(0.01), DrawnUp(FileChangedError(), 0.01), None])
-def test_change_that_delays_nobody_is_drawn_up_in_its_turn(found: DrawnUp[Drawn[None]] | None) -> None:
+@pytest.mark.parametrize(
+    "found", [drawn_in(0.01), drawn_in(0.3, can_move=False), DrawnUp(FileChangedError(), 0.01), None]
+)
+def test_change_that_delays_nobody_or_cannot_move_is_drawn_up_in_its_turn(found: DrawnUp[Drawn[None]] | None) -> None:
     waiting = waiting_of("slow")
     waiting.note("slow", 0.3)
     change = waiting.next_aside()
@@ -186,6 +189,38 @@ def test_author_is_slow_for_a_while_after_a_slow_change() -> None:
     assert taken(waiting) == ["b"]
     clock.now = SLOW_FOR_S
     assert taken(waiting) == ["a"]
+
+
+def test_changes_behind_one_drawn_up_aside_wait_for_it_though_the_author_is_slow_no_longer() -> None:
+    clock = Clock()
+    waiting = waiting_of("a", "a", clock=clock)
+    waiting.note("a", 0.3)
+    first = waiting.next_aside()
+    assert first
+    waiting.end_aside(first, drawn_in(0.3))
+    clock.now = SLOW_FOR_S
+    assert waiting.next_batch() == [first]
+    waiting.end_batch([first])  # the data moved on
+    batch = waiting.next_batch()
+    assert batch[0] is first
+    assert len(batch) == 2
+
+
+@pytest.mark.parametrize("is_drawn", [False, True])
+def test_change_whose_requester_has_gone_is_not_made(*, is_drawn: bool) -> None:
+    waiting = waiting_of("slow", "slow", "quick")
+    waiting.note("slow", 0.3)
+    first = waiting.next_aside()
+    assert first
+    if is_drawn:
+        waiting.end_aside(first, drawn_in(0.3))
+    first.future.cancel()
+    assert taken(waiting) == ["quick"]
+    if not is_drawn:
+        assert waiting.next_aside() is None  # one at a time
+        waiting.end_aside(first, drawn_in(0.3))
+    assert waiting.of_author("slow") == 1
+    assert waiting.next_aside() not in (None, first)
 
 
 def test_number_of_slow_authors_is_bounded() -> None:
@@ -332,6 +367,39 @@ def test_next_change_is_made_while_the_texts_of_the_last_are_kept(tmp_path: Path
     Scheduling(tmp_path / "world").run(both)
 
 
+def test_texts_are_not_called_kept_while_the_next_change_is_published(tmp_path: Path) -> None:
+    is_keeping, go_on = threading.Event(), threading.Event()
+    has_good_texts: list[bool] = []
+
+    async def both(life: Life) -> None:
+        current, changes = life.control.current, life.control.changes
+        await current.keep_first_good()
+        keep, publish = current.good.keep, current._publish
+
+        def slowly(served: Files) -> None:
+            is_keeping.set()
+            assert go_on.wait(HANG_S)
+            keep(served)
+
+        async def published(*what: Any) -> None:
+            if is_keeping.is_set():
+                go_on.set()
+                await current.until_kept()  # the texts of the first change
+                has_good_texts.append(life.control.publisher.has_good_texts)
+            await publish(*what)
+
+        current.good.keep = slowly  # type: ignore[method-assign]
+        current._publish = published  # type: ignore[method-assign]
+        await changes.change(lambda loaded: edit(loaded, "cake.example", "first"), "a")
+        await in_thread(is_keeping.wait)
+        await changes.change(lambda loaded: edit(loaded, "tools.example", "second"), "b")
+        await current.until_kept()
+        assert has_good_texts == [False]
+        assert life.control.publisher.has_good_texts
+
+    Scheduling(tmp_path / "world").run(both)
+
+
 def test_slow_change_that_is_refused_has_no_turn(tmp_path: Path) -> None:
     def slow(loaded: Loaded) -> tuple[None, Draft]:
         raise refused(Reason.INVALID, "no")
@@ -344,6 +412,24 @@ def test_slow_change_that_is_refused_has_no_turn(tmp_path: Path) -> None:
         assert not life.control.changes.waiting_of("slow")
 
     Scheduling(tmp_path / "world").run(refusal)
+
+
+def test_slow_change_that_cannot_be_drawn_up_is_not_made_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def failure(life: Life) -> None:
+        changes = life.control.changes
+        monkeypatch.setattr(change_queue, "planned_by", no_thread)
+        changes._waiting.note("slow", 1.0)
+        with pytest.raises(RuntimeError, match="thread"):
+            await changes.change(lambda loaded: edit(loaded, "cake.example", "slow"), "slow")
+        assert not changes.waiting_of("slow")
+        await changes.change(lambda loaded: edit(loaded, "tools.example", "quick"), "quick")
+
+    world = Scheduling(tmp_path / "world")
+    world.run(failure)
+    assert "slow" not in world.read("acme/zones/cake.example.yaml")
 
 
 def test_slow_change_without_loaded_data_is_refused(tmp_path: Path) -> None:
