@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache
 from itertools import islice
 from typing import NamedTuple, NoReturn
 
@@ -45,17 +44,19 @@ ID_OR_QUOTED, TIME_OR_QUOTED = (rf'({part}|"{part}")' for part in (ID, TIME))
 LABEL = r"(?![nN](?:ull|ULL))(\w[-\w]{0,62}+)(?=[,\r\n])"  # the most common name
 END = r"[ ]*+(?:(?<= )#[^\n]*+)?+\r?+\n"  # of a line
 PAIRS, LINES = rf"(?:, {PAIR})*+", rf"(?:\1  {PAIR}{END})*+"
-FLOW = (
+FLOW = re.compile(
     rf"([ ]*+)- \{{name: (?:{LABEL}|({SCALAR}))(, type: \w++{PAIRS}, )content: ({SCALAR})({PAIRS})"
     rf"(?:, comment: ({SCALAR}))?+({PAIRS})(?:, id: {ID_OR_QUOTED})?+(?:, created_on: {TIME_OR_QUOTED})?+"
     rf"(?:, modified_on: {TIME_OR_QUOTED})?+(\}}{END})"
-    r"|"  # any other item: an empty match, so that the search does not skip it
+    r"|",  # any other item: an empty match, so that the search does not skip it
+    re.ASCII,
 )
-BLOCK = (
+BLOCK = re.compile(
     rf"([ ]*+)- name: (?:{LABEL}|({SCALAR}))({END}\1  type: \w++{END}{LINES}\1  )content: ({SCALAR})({END}{LINES})"
     rf"(?:\1  comment: ({SCALAR})\r?+\n)?+({LINES})(?:\1  id: {ID_OR_QUOTED}\r?+\n)?+"
     rf"(?:\1  created_on: {TIME_OR_QUOTED}\r?+\n)?+(?:\1  modified_on: {TIME_OR_QUOTED}\r?+\n)?+()"
-    r"|"
+    r"|",
+    re.ASCII,
 )
 LENGTHS = tuple(bytes((length,)) for length in range(MAX_LABEL + 1))
 MOST_ALIKE, MAX_ALIKE = 1_000, 512  # meanings that are kept, and the characters of each
@@ -98,13 +99,13 @@ class PlainItems:
         """Read plain items in `column` from `start` on, not all at once; return the start of the first unread line."""
         return self._read(BLOCK, text, self._read(FLOW, text, start, end, column), end, column)
 
-    def _read(self, form_of_items: str, text: str, start: int, end: int, column: int) -> int:
+    def _read(self, pattern: re.Pattern[str], text: str, start: int, end: int, column: int) -> int:
         columns = self.columns
         owners, rdatas, traits, identities = columns.owners, columns.rdatas, columns.traits, columns.identities
         zone_name, zone_text = self._zone_name, self._zone_text
         form: ItemForm | None = None
         of_form: ItemParts | None = None
-        for match in islice(_compiled(form_of_items).finditer(text, start, end), MAX_AT_ONCE):
+        for match in islice(pattern.finditer(text, start, end), MAX_AT_ONCE):
             indent, label, name, before, content, after, comment, later, record_id, *times, ending = match.groups()
             if indent is None or len(indent) != column:
                 break
@@ -176,19 +177,13 @@ class PlainItems:
         return data
 
 
-@cache
-def _compiled(form_of_items: str) -> re.Pattern[str]:
-    """A pattern, made when the first such file is read: this takes 10 ms, a thirtieth of an import of the server."""
-    return re.compile(form_of_items, re.ASCII)
-
-
 def _time(scalar: str | None) -> datetime | None:
     return parse_written_time(scalar.strip('"')) if scalar else None
 
 
 def begins_plain(text: str, start: int) -> bool:
     """Whether an item from `start` on looks plain."""
-    return any(match[0] for match in (_compiled(one).match(text, start) for one in (FLOW, BLOCK)) if match)
+    return any(match[0] for match in (FLOW.match(text, start), BLOCK.match(text, start)) if match)
 
 
 def _text(scalar: str) -> str:

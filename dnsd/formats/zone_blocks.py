@@ -21,6 +21,7 @@ from dnsd.model.records import Record
 from dnsd.model.runs import ItemRun
 
 PACKED = 4096  # records between calls of `Columns.pack`
+MAX_REPEATS = 16  # of a part that may be taken over: each stays as an object
 
 TextOf: TypeAlias = Callable[[int, int], tuple[str, int]]
 Key: TypeAlias = tuple[bool, Hashable, ReaderState]
@@ -35,19 +36,20 @@ class ZonePart:
     end: ReaderState | None  # None: the text ended here, but not with a line: more text would change the meaning
     size: int  # lines
     lines: Sequence[int]  # the line of each record, from 0
-    repeats: tuple[tuple[int, Record], ...]  # records not counted, as they repeat others: the index of each, and itself
+    repeated: Sequence[int]  # the indexes of records not counted, as they repeat others
+    repeats: tuple[Record, ...]  # these records; none if they are over MAX_REPEATS
     warning: TextProblem | None  # the first one, its line from 0
 
     @property
     def count(self) -> int:
         """The number of records counted."""
-        return len(self.lines) - len(self.repeats)
+        return len(self.lines) - len(self.repeated)
 
     def counted_lines(self) -> Sequence[int]:
         """The line of each record counted."""
-        if not self.repeats:
+        if not self.repeated:
             return self.lines
-        repeated = {index for index, _ in self.repeats}
+        repeated = {*self.repeated}
         return array("I", (line for index, line in enumerate(self.lines) if index not in repeated))
 
 
@@ -79,7 +81,7 @@ class LineNumbers(Sequence[int]):
 
     def __init__(self, parts: Sequence[ZonePart]) -> None:
         self._lines = [part.counted_lines() for part in parts]
-        self._firsts = [1, *accumulate((part.size for part in parts), initial=1)][1:]
+        self._firsts = [*accumulate((part.size for part in parts), initial=1)]
         self._starts = [0, *accumulate(map(len, self._lines))]
 
     def __len__(self) -> int:
@@ -133,7 +135,7 @@ class BlockReading:
         if before:
             self._starts += accumulate(part.count for part in before.parts)
             for number, part in enumerate(before.parts):
-                if part.end:
+                if part.end and len(part.repeats) == len(part.repeated):
                     self._known.setdefault((number == 0, part.blocks[0], part.begin), []).append(number)
 
     def read(self, progress: Callable[[int], None] | None) -> None:
@@ -163,9 +165,10 @@ class BlockReading:
         for number, part in enumerate(self.parts):
             end = start + len(part.lines)
             some = repeated[bisect_left(repeated, start) : bisect_left(repeated, end)]
-            if some or part.repeats:
-                repeats = tuple((index - start, records[index]) for index in some)
-                self.parts[number] = replace(part, repeats=repeats)
+            if some or part.repeated:
+                indexes = array("I", [index - start for index in some])
+                repeats = tuple(map(records.__getitem__, some)) if len(some) <= MAX_REPEATS else ()
+                self.parts[number] = replace(part, repeated=indexes, repeats=repeats)
             start = end
         return records.without(repeated) if repeated else records
 
@@ -195,7 +198,8 @@ class BlockReading:
         part, start, reader = self._before.parts[number], self._starts[number], self._reader
         assert part.end
         self._end_run(start)
-        for passed, (index, record) in enumerate(part.repeats):  # whether it still is one will be seen
+        repeats = zip(part.repeated, part.repeats, strict=True)
+        for passed, (index, record) in enumerate(repeats):  # whether it still is one will be seen
             self._old = start + index - passed
             reader.add(record)
             self._end_run(self._old)
@@ -238,6 +242,7 @@ class BlockReading:
                 reader.state if is_whole else None,
                 reader.line - first,
                 _from_zero(reader.lines[count:], first),
+                (),
                 (),
                 next((replace(one, line=one.line - first) for one in reader.warnings), None),
             )

@@ -30,6 +30,7 @@ NO_INDEX = 2**32 - 1
 HASH_KEY = secrets.token_bytes(16)  # of tables of names: tenants do not know it, so they cannot make names collide
 FEW_NAMES = 8  # that are each searched for by themselves
 MANY_CHANGED = 4096  # records, with which finding the names that changed costs more
+RUN_COST = 8  # records copied in the time for one that goes by itself
 MANY_GROUPED = 100_000  # records, with which finding all names with several again costs less
 
 
@@ -164,7 +165,10 @@ class Records(Sequence[Record]):
 
     def without(self, indexes: Collection[int]) -> Records:
         """The records except those at `indexes`."""
-        runs = [ItemRun(index, index + 1, 0, 0) for index in sorted(indexes) if index < len(self)]
+        gone = {*indexes}
+        if RUN_COST * len(gone) > len(self):
+            return Records.of(record for index, record in enumerate(self) if index not in gone)
+        runs = [ItemRun(index, index + 1, 0, 0) for index in sorted(gone) if index < len(self)]
         return self.replaced(runs, Records.of(()))
 
     def replaced(self, runs: Iterable[ItemRun], new: Records) -> Records:

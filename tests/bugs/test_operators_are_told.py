@@ -10,7 +10,7 @@ from dnsd.settings.written import state_folder
 from tests.limits import HANG_S
 from tests.live.server import Dnsd
 from tests.packets import answers, query
-from tests.soak.harness import Soaked, soak_world
+from tests.soak.harness import Soaked, soak_world, wait_until
 from tests.worlds import write_world
 
 DNS = query("dns.example.com")
@@ -25,8 +25,8 @@ def test_start_with_much_less_data_is_a_warning(tmp_path: pathlib.Path) -> None:
     zone = tmp_path / "accounts/acme/zones/example.com.yaml"
     zone.write_text("records:\n- {name: dns, type: A, content: 192.0.2.2}\n")
     with Dnsd(tmp_path / "dnsd.yaml") as again:
-        said = again.stderr.text()
-        assert f"warning: serving 2 names; {served:.0f} were served before this start" in said
+        said = f"warning: serving 2 names; {served:.0f} were served before this start"
+        wait_until(lambda: said in again.stderr.text(), again.stderr.text)  # after the server answers
         assert answers(again.udp(DNS)) == ["192.0.2.2"]
 
 

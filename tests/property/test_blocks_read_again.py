@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dnsd.formats import zone_reader
 from dnsd.formats.odd_octets import octets_of
-from dnsd.formats.zone_blocks import BlockText, ReadBefore
+from dnsd.formats.zone_blocks import MAX_REPEATS, BlockText, ReadBefore
 from dnsd.formats.zone_text import ZoneText, parse_zone_text
 from dnsd.model.columns import Records
 from dnsd.store.blocks import LEAST, MOST, cut
@@ -160,3 +160,17 @@ def test_reader_without_a_compiler_takes_the_same_blocks_over(monkeypatch: pytes
 
     monkeypatch.setattr(zone_reader, "Lines", plain_lines.Lines)
     test_edit_reads_only_the_blocks_that_changed("A records")
+
+
+def test_parts_with_many_repeats_keep_none_and_are_read_again_as_from_nothing() -> None:
+    lines = [SOA.format(serial=1), "@ 60 NS ns1.example.net.\n", *(f"h{number} 60 A {ip()}\n" for number in range(400))]
+    lines[200:200] = ["www 60 A 192.0.2.1\n"] * 2_000
+    reading = Reading(*SIZES[0])
+    for serial in range(2, 6):
+        found = reading.text("".join(lines))
+        assert_read_as_from_nothing(found, "".join(lines))
+        assert sum(len(part.repeated) for part in found.parts) == 1_999
+        assert all(len(part.repeats) <= MAX_REPEATS for part in found.parts)
+        lines[0] = SOA.format(serial=serial)
+        lines.insert(RNG.randrange(2, len(lines)), f"new{serial} 60 A {ip()}\n")
+    assert len(reading.read) < reading.blocks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from dnsd.model import columns, plain_columns
 from dnsd.model.columns import Columns, Records
+from dnsd.model.octet_column import OctetColumn
 from dnsd.model.records import Identity, Record, RecordSettings
 from dnsd.model.runs import ItemRun
 
@@ -134,3 +136,22 @@ def test_ends_of_many_octets_are_numbers_of_8_octets(monkeypatch: pytest.MonkeyP
     assert ends == array("Q", [3, 3, 9, 13]).tobytes()
     assert plain_columns.cut(octets, ends, 1, 4) == items[1:]
     assert plain_columns.moved(octets, ends, 2, 4, 0, False) == array("I", [6, 10]).tobytes()
+
+
+def test_many_records_go_without_a_piece_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text of 1 MiB may repeat a record a hundred thousand times; a piece costs as much as several records."""
+    pieces: list[int] = []
+    joined = OctetColumn.joined
+
+    def counted(parts: Sequence[tuple[OctetColumn, int, int]]) -> OctetColumn:
+        pieces.append(len(parts))
+        return joined(parts)
+
+    monkeypatch.setattr(OctetColumn, "joined", counted)
+    records = Records.of(Record(NAMES[number % 3], 1, 300, number.to_bytes(4)) for number in range(3_000))
+    for gone in (range(1, 3_000), range(0, 3_000, 2)):
+        left = records.without(gone)
+        assert [*left] == [one for index, one in enumerate(records) if index not in gone]
+    assert sum(pieces) <= 3_000
+    few = records.without([7, 8, 2_000])
+    assert len(few) == 2_997
