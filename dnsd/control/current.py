@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -18,7 +17,7 @@ from dnsd.control.sightings import KeptTimes
 from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
 from dnsd.process.snapshot_file import FILE_NAME, DamagedSnapshotError, ForeignSnapshotError
-from dnsd.process.snapshot_log import SavedSnapshot, load_snapshot, open_saved
+from dnsd.process.snapshot_log import SavedSnapshot, open_saved
 from dnsd.process.tasks import in_thread
 from dnsd.settings.server import Settings
 from dnsd.store.block_store import BlockStore
@@ -143,17 +142,6 @@ class Current:
         """The pids of the supervisor and of the workers."""
         return [os.getppid(), *(link.pid for link in tuple(self._publisher.links.values()))]
 
-    def saved_snapshot(self) -> Snapshot | None:
-        """The snapshot in the snapshot file; None if it is unusable. Blocks for a long time."""
-        gc.disable()  # a million objects are made, none is freed
-        try:
-            return next(filter(None, load_snapshot(self.snapshot_file)[1]))
-        except ValueError as error:
-            self._log.debug(f"no usable snapshot file: {error}")
-            return None
-        finally:
-            gc.enable()
-
     def open_snapshot(self) -> SavedSnapshot | None:
         """The snapshot in the file, made on demand, even after the file was replaced; None if it is unusable."""
         try:
@@ -169,7 +157,7 @@ class Current:
     async def _keep_times(self, loaded: Loaded) -> None:
         await in_thread(partial(self.times.save, loaded.times))
 
-    async def _publish(self, snapshot: Snapshot, zones: Iterable[ReadZone] = ()) -> None:
+    async def _publish(self, snapshot: Snapshot, zones: Iterable[ReadZone] | None = None) -> None:
         await self._publisher.publish(snapshot, self.settings.for_workers, zones)
 
     def _numbered(self, snapshot: Snapshot) -> Snapshot:

@@ -94,11 +94,13 @@ class Loader:
             self._note_loaded(admitted.loaded, start, admitted.notes)
             self._served_when_held = admitted.loaded.files
             self._start.take_over(admitted.loaded)
-            self._guarded.kept = NOTHING_KEPT
             await self._current.replace(admitted.loaded, keep_good=False)
             self._report(self.last.problems)
             self._log.info(f"serving {admitted.loaded.summary()}")
             return True
+        finally:
+            self._guarded.kept = NOTHING_KEPT
+            self._start.let_go()
         self._report(self.last.problems)
         self._current.tell_of_damage("its account is in error, and cannot be held at this version")
         if not self.last.by_guard and await self._publish_file(title):
@@ -113,7 +115,7 @@ class Loader:
     async def tell_of_start(self) -> None:
         """Log the number of names whose answers the start changed."""
         loaded = self._current.loaded
-        before = await in_thread(partial(self._start.before, loaded)) if loaded else None
+        before = await in_thread(partial(self._start.before, loaded))
         if before is not None and loaded:
             for problem in await in_thread(partial(moved_by_start, before, loaded)):
                 self._log.warning(problem.line())
@@ -275,7 +277,7 @@ class Loader:
         return self._current.note_source(source)
 
     async def _publish_file(self, title: Title | None) -> bool:
-        snapshot = await in_thread(self._current.saved_snapshot)
+        snapshot = await in_thread(self._start.snapshot)
         if snapshot is None or title is None:
             return False
         age = max(0, int(time.time()) - title.saved_at)

@@ -51,8 +51,9 @@ class ModelKeeper:
         if base is not None:
             try:
                 await in_thread(partial(self.save, base))
-            except OSError as error:
-                reason = os.strerror(error.errno or 0)
+            except Exception as error:  # of any kind: without the file, the next start is slower, but no other
+                number = error.errno if isinstance(error, OSError) else None
+                reason = os.strerror(number) if number else f"{type(error).__name__}: {error}"
                 self._log.error(f"{shown(self._file)} cannot be written: {reason}; the next start reads all files")
 
     def save(self, base: NewBase) -> None:

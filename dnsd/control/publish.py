@@ -77,7 +77,7 @@ class Publisher:
         self._saved: Snapshot | None = None
         self._unsaved: Snapshot | None = None  # could not be saved
         self._previous: Snapshot | None = None
-        self._zones: Iterable[ReadZone] = ()  # of the published snapshot
+        self._zones: Iterable[ReadZone] | None = None  # of the published snapshot; None: it is that of a file
         self.new_base: NewBase | None = None  # the last snapshot file written, until somebody takes it
         self.has_new_base = asyncio.Event()
         self._news = asyncio.Condition()  # notified when a link changes
@@ -86,8 +86,10 @@ class Publisher:
         self._many_counts = MANY_COUNTS
         self._packed: tuple[tuple[int, int], bytes] = ((0, 0), b"")  # the last delta: (its base, its revision), octets
 
-    async def publish(self, snapshot: Snapshot, settings: WorkerSettings, zones: Iterable[ReadZone] = ()) -> None:
-        """Publish a snapshot, built of `zones`, and settings to every worker, now or when it connects."""
+    async def publish(
+        self, snapshot: Snapshot, settings: WorkerSettings, zones: Iterable[ReadZone] | None = None
+    ) -> None:
+        """Publish a snapshot, built of `zones` if known, and settings to every worker, now or when it connects."""
         self._previous, self.snapshot, self._settings = self.snapshot, snapshot, settings
         self._zones = zones
         self._shared.set(self._shared.control, Slot.REVISION, snapshot.revision)
@@ -211,7 +213,7 @@ class Publisher:
                 return
             self._saved, self._unsaved, self.save_problem = snapshot, None, None
             self._packed = ((0, 0), b"")
-            if name:
+            if name and zones is not None:
                 self.new_base = NewBase(name, snapshot, zones)
                 self.has_new_base.set()
             for link in self.links.values() if name else ():

@@ -7,7 +7,7 @@ from dataclasses import replace
 from dnsd.app import Loaded
 from dnsd.control.code_digest import code_digest
 from dnsd.control.current import Current
-from dnsd.control.guarded import snapshot_of
+from dnsd.control.guarded import garbage_paused, snapshot_of
 from dnsd.control.model_keeper import ModelKeeper
 from dnsd.control.publish import Publisher
 from dnsd.control.zones_of_model import ZonesOfModel
@@ -22,7 +22,7 @@ from dnsd.store.kept_zones import NOTHING_KEPT, KeptZones
 
 
 class SavedStart:
-    """The snapshot file and the model file, as a start finds them; both are let go once it has used them."""
+    """The snapshot file and the model file, as a start finds them; both are let go once it has used them, or cannot."""
 
     def __init__(self, current: Current, publisher: Publisher, keeper: ModelKeeper, log: Log) -> None:
         self._kept: ZonesOfModel | None = None
@@ -66,14 +66,30 @@ class SavedStart:
             self._publisher.resume(kept.base, self._saved.name)
         self._keeper.begin(kept, loaded.stored.objects.zones)
 
-    def before(self, loaded: Loaded) -> Snapshot | None:
+    def let_go(self) -> None:
+        """Let go of the zones, whether or not they were used."""
+        self._kept = None
+
+    @garbage_paused()
+    def snapshot(self) -> Snapshot | None:
+        """The snapshot in the file, to be served again; None if it is unusable. Blocks for a long time.
+
+        The file stays, and its model with it: the start after this one has them.
+        """
+        saved = self._saved
+        snapshot = snapshot_of(saved.steps()) if saved else None
+        if saved and snapshot:
+            self._publisher.resume(saved.base, saved.name)
+        return snapshot
+
+    def before(self, loaded: Loaded | None) -> Snapshot | None:
         """The snapshot served before the start, once; with its zones, if it has the names of the loaded data. Blocks.
 
-        Then only other addresses can move a name, and no name is looked at.
+        Then only other addresses can move a name, and no name is looked at. Without loaded data, it is served again.
         """
         saved, self._saved = self._saved, None
-        before = snapshot_of(saved.steps()) if saved else None
-        if before is None:
+        before = snapshot_of(saved.steps()) if saved and loaded else None
+        if before is None or loaded is None:
             return None
         names, now = before.names, loaded.snapshot.names
         is_same = names.table.has_same_entries(now.table) and [*map(id, names.zones)] == [*map(id, now.zones)]

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from dnsd.app import load
 from dnsd.compiled import stale_parts
+from dnsd.control.code_digest import code_digest
 from dnsd.control.control import Control, ControlSetup
 from dnsd.control.local import serve_local
 from dnsd.errors import InvalidDataError
@@ -67,6 +68,7 @@ def serve(config: Path) -> int:
     settings = _settings(config)
     log = Log("supervisor", wait_s=SUPERVISOR_WAIT_S)
     log.format, log.level = settings.log.format, settings.log.level
+    code_digest()  # of the code as loaded: by the time another control process is forked, an upgrade may have begun
     owner = user_to_assume(settings.user, settings.group)
     udp = available(settings.udp)
     raise_descriptor_limit()

@@ -20,16 +20,18 @@ from dnsd import whole_file
 from dnsd.api.records.show import shown_at
 from dnsd.api.shapes import zone_shape
 from dnsd.app import Loaded
-from dnsd.control import loading
+from dnsd.control import loading, model_keeper
 from dnsd.control.code_digest import code_digest
 from dnsd.engine.entry import NameEntry
 from dnsd.engine.names import NameTable, rule_number
 from dnsd.manage.record_ids import shown_page
 from dnsd.model.record_parts import finished
-from dnsd.process.model_file import MAGIC, TITLE_SIZE, ModelTitle, load_model, save_model
+from dnsd.process.model_file import MAGIC, TITLE_SIZE, ModelTitle, SavedModel, load_model, save_model
 from dnsd.process.snapshot_log import load_title
+from dnsd.serve import start
 from dnsd.store import objects
-from tests.unit.control.scheduling import SPACE, Life, Scheduling
+from dnsd.store.kept_zones import NOTHING_KEPT
+from tests.unit.control.scheduling import SETTINGS, SPACE, Life, Scheduling
 from tests.unit.store.test_write import killed_in
 
 COMMENTED = """\
@@ -208,13 +210,13 @@ def test_snapshot_file_is_not_written_again(world: Scheduling) -> None:
 
     before = status()
     title = load_title(file)
-    for start in (1, 2, 3):
+    for number in (1, 2, 3):
         world.run(keep)
         assert status() == before
         found = load_title(file)
         assert title
         assert found
-        assert found.revision == title.revision + start
+        assert found.revision == title.revision + number
     assert len(log.read_bytes()) < 1_000  # of one entry
     name = world.folder / "accounts" / "acme/zones/ids.example.yaml"
     name.write_text(f"{WITH_IDS}- {{name: new, type: A, content: 192.0.2.1}}\n")
@@ -426,6 +428,76 @@ def shown_in(world: Scheduling) -> dict[str, object]:
     return {key: value for key, value in world.run(look).items() if key == "names" or key.endswith(" shown")}
 
 
+@pytest.mark.parametrize("logged", [0, 1])
+def test_start_with_unusable_files_keeps_the_model_for_the_next(
+    world: Scheduling, parsed: list[str], logged: int
+) -> None:
+    """Also if the snapshot served is that of the log; nothing of the model is kept in memory."""
+    name, good = "acme/maps/all.yaml", FILES["acme/maps/all.yaml"].replace("113.1]", f"113.{1 + logged}]")
+    world.write(name, good)
+    world.run(keep)
+    world.config.write_text(f"{world.config.read_text()}on_error: refuse\n")
+    before = {file: (world.state / file).stat().st_ino for file in ("snapshot", "snapshot.model")}
+    world.write(name, "enabled: wrong\n")
+
+    async def unusable(life: Life) -> None:
+        loader, publisher = life.control.loader, life.control.publisher
+        served = publisher.snapshot
+        assert life.control.current.loaded is None
+        assert served
+        assert [str(ip) for one in served.by_account.values() for ip in one.ips] == [f"203.0.113.{1 + logged}"]
+        await keep(life)
+        assert not publisher.has_new_base.is_set()
+        assert loader._start.zones is loader._guarded.kept is NOTHING_KEPT
+        assert loader._start._saved is None
+
+    parsed.clear()
+    world.run(unusable)
+    world.run(unusable)
+    assert before == {file: (world.state / file).stat().st_ino for file in before}
+    world.write(name, good)
+    parsed.clear()
+    seen = world.run(look)
+    assert parsed == []
+    assert seen == anew(world)
+
+
+ERRORS = RuntimeError("can't start new thread"), MemoryError(), KeyError("a"), OSError(28, "")
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_model_that_cannot_be_written_ends_nothing(
+    world: Scheduling, parsed: list[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Nor what watches for snapshots: the next one has its model."""
+    world.write("acme/zones/ids.example.yaml", WITH_IDS.replace("192.0.2.9", "192.0.2.99"))
+    errors = [error]
+
+    def failing(*args: Any) -> SavedModel:
+        if errors:
+            raise errors.pop()
+        return save_model(*args)
+
+    monkeypatch.setattr(model_keeper, "save_model", failing)
+
+    async def saved(life: Life) -> None:
+        publisher = life.control.publisher
+        await publisher.save()
+        base = publisher.new_base
+        assert base
+        await life.control.keeper.save_new()
+        assert not errors
+        publisher.new_base = base
+        await life.control.keeper.save_new()
+
+    world.run(saved)
+    what = "No space left on device" if isinstance(error, OSError) else type(error).__name__
+    assert [line for line in world.lines if f"cannot be written: {what}" in line], world.lines
+    parsed.clear()
+    world.run(look)
+    assert parsed == []
+
+
 def test_other_code_has_another_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digests = {code_digest.__wrapped__()}
     copy = shutil.copytree(Path(dnsd.__file__).parent, tmp_path / "dnsd")
@@ -437,3 +509,38 @@ def test_other_code_has_another_digest(tmp_path: Path, monkeypatch: pytest.Monke
     (copy / "wire/new.py").touch()
     digests.add(code_digest.__wrapped__())
     assert len(digests) == 7
+
+
+@pytest.mark.parametrize("what", ["iterdir", "read_bytes"])
+def test_code_that_cannot_be_read_is_like_no_other(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> None:
+        raise PermissionError(13, "", str(path))
+
+    known = code_digest.__wrapped__()
+    monkeypatch.setattr(Path, what, denied)
+    assert len({known, code_digest.__wrapped__(), code_digest.__wrapped__()}) == 3
+
+
+def test_libraries_without_metadata_are_like_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dnsd.control.code_digest.LIBRARIES", ("no-such-library",))
+    assert code_digest.__wrapped__() != code_digest.__wrapped__()
+
+
+def test_digest_is_known_before_any_fork(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a control process forked after an upgrade began would give its zones the digest of other code."""
+
+    class ReachedError(Exception):
+        pass
+
+    def reached(*args: object) -> None:
+        assert code_digest.cache_info().currsize == 1
+        raise ReachedError
+
+    config = tmp_path / "dnsd.yaml"
+    config.write_text(SETTINGS)
+    for name in ("ignore_signals", "share_heap"):
+        monkeypatch.setattr(start, name, lambda: None)
+    monkeypatch.setattr(start, "user_to_assume", reached)
+    code_digest.cache_clear()
+    with pytest.raises(ReachedError):
+        start.serve(config)
