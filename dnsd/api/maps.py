@@ -13,6 +13,7 @@ from dnsd.api.pending import carry_out
 from dnsd.api.plans import plan_shape
 from dnsd.api.request import Call
 from dnsd.api.shapes import map_shape
+from dnsd.api.turns import planned_in_turns
 from dnsd.app import Loaded
 from dnsd.manage import maps
 from dnsd.manage.draft import Draft
@@ -67,8 +68,8 @@ async def plan_map(call: Call) -> Reply:
     before, after = await call.service.plan(call.actor, verb)
     asked = Asked(call.service.recent, call.service.traffic.by_zone())
     objection = await call.service.objection(call.actor, before, after)
-    plan = partial(plan_of, before, after, account_id, asked, objection=objection)
-    return Reply(plan_shape(await call.planned(plan)))
+    plan = plan_of(before, after, account_id, asked, objection=objection)
+    return Reply(plan_shape(await planned_in_turns(call.actor, plan)))
 
 
 async def get_map(call: Call) -> Reply:

@@ -28,12 +28,8 @@ def plan_shape(plan: Plan) -> JsonObject:
         "effects": {str(effect): count for effect, count in plan.effects.items()},
         "share_of_questions": plan.share and {"share": plan.share.share, "is_sampled": plan.share.is_sampled},
         "forgotten_after_s": plan.forgotten_s,
-        "warnings": [*_objection(plan), *(f"{problem.source}: {problem.message}" for problem in plan.warnings)],
+        "warnings": [*plan.remarks, *(f"{problem.source}: {problem.message}" for problem in plan.warnings)],
     }
-
-
-def _objection(plan: Plan) -> list[str]:
-    return [plan.objection] if plan.objection else []
 
 
 def answering_shape(addresses: ZoneAddresses) -> JsonObject:

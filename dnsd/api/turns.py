@@ -1,6 +1,6 @@
-"""Work for requests that may take long: reads and pages in short turns; plans and slow changes in turns of their own.
+"""Work for requests that may take long, in short turns: reads and pages; and apart from them, plans and slow changes.
 
-These cannot be divided, and others shall not wait for them.
+To load a changed account cannot be divided, and reads shall not wait for that.
 """
 
 from __future__ import annotations
@@ -34,8 +34,13 @@ async def aside(actor: Actor, work: Callable[[], T]) -> T:
     return await in_turns(actor, at_once(work))
 
 
+async def planned_in_turns(actor: Actor, steps: Steps[T]) -> T:
+    """The result of an actor's work in steps on the effects of a change on all data."""
+    return await _plans.run(actor.token.author.id, steps, actor.presence)
+
+
 async def planned(actor: Actor, work: Callable[[], T]) -> T:
-    """The result of an actor's work on the effects of a change on all data."""
+    """The same for work in one step."""
     return await _plans.run(actor.token.author.id, at_once(work), actor.presence)
 
 

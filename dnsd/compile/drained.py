@@ -13,8 +13,8 @@ from itertools import islice
 from typing import Any
 
 from dnsd.compile.edge import EDGE_TTL_S
-from dnsd.compile.effects import Moved
 from dnsd.compile.endings import Ending, ending
+from dnsd.compile.moved import Moved
 from dnsd.compile.moves import ZoneMoves
 from dnsd.engine.answer import EdgeSource
 from dnsd.engine.snapshot import BuiltZone, Snapshot

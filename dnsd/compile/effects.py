@@ -2,66 +2,42 @@
 
 It starts from the zones that changed, and goes back along the aliases that lead into them: to CNAMEs, flattened or not,
 and to DNAMEs, of any zone. Each ending comes from the answering code (`compile/endings.py`). Names are counted, and a
-few of each kind are kept: one edit of a map may move a million.
+few of each kind are kept: one edit of a map may move a million. It is work in steps, so that others get their turns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 from dnsd.compile.endings import Ending, EndKind, ending
-from dnsd.compile.moves import Fate, changed_zones
+from dnsd.compile.moved import Moved
+from dnsd.compile.moves import changed_zones
+from dnsd.compile.nearby import Nearby
 from dnsd.compile.zone import existing_names
 from dnsd.engine.node import Alias, Edge, Flattened, Node, Redirection, is_followed
 from dnsd.engine.snapshot import OWN_HTTPS, BuiltZone, Snapshot
 from dnsd.wire.names import ASTERISK, MAX_NAME, ancestors, is_below
 from dnsd.wire.rdata import HTTPS
 
+if TYPE_CHECKING:
+    from dnsd.model.record_parts import Steps
+
 MAX_SAMPLE = 10  # names kept of each group
 MAX_GROUPS = 50  # of one zone
 MAX_SINGLE = 1_000  # names of one zone to which aliases are traced back one by one; beyond, to all of its names
 MAX_DNAMES = 8  # in a chain
-MAX_QUESTIONS, MAX_EXAMINED = 50_000, 2_000_000  # for names below DNAMEs, and candidates for them; then no more
+MAX_QUESTIONS, MAX_EXAMINED = 5_000, 500_000  # for names below DNAMEs, and candidates for them; then no more
+MAX_LISTED = 16  # zones whose names are kept for the next DNAME that leads to them
+STEP = 16  # names compared in a step
 MAX_KNOWN = 100_000  # comparisons kept for names with the same nodes
 
 Pair = tuple[Ending, Ending]  # before, after
 
 
-@dataclass(slots=True)
-class Moved:
-    """Names of one zone with the same endings before and after a change."""
-
-    zone_id: str
-    old: Ending
-    new: Ending
-    names_total: int = 0
-    is_mixed: bool = False  # these are the endings of the first name; the other names have similar ones
-    names: list[bytes] = field(default_factory=list)  # a sample; `*.d` stands for all names below a DNAME at d
-
-    @property
-    def fate(self) -> Fate | None:
-        """What happens to these names; None if they did not end at the edge before."""
-        if self.old.kind is not EndKind.EDGE:
-            return None
-        if self.new.kind is not EndKind.EDGE:
-            return Fate.OPENED if self.new.kind is EndKind.STORED else Fate.GONE
-        return Fate.POOLED if _is_pool(self.new) and not _is_pool(self.old) else Fate.READDRESSED
-
-    @property
-    def ttl_s(self) -> int:
-        """The highest TTL of the RRsets that are answered no longer (caches keep each by itself: RFC 2181 §5.2)."""
-        return max((rrset.ttl for rrset in self.old.rrsets - self.new.rrsets), default=0)
-
-
-def _is_pool(found: Ending) -> bool:
-    sources = [source for source in (found.v4_source, found.v6_source) if source]
-    return bool(sources) and not any(source.map for source in sources)
-
-
 class Effects:
-    """The effect of replacing the snapshot `old` with `new`; both know their zones."""
+    """The effect of replacing the snapshot `old` with `new`, once compared; both know their zones."""
 
     def __init__(self, old: Snapshot, new: Snapshot) -> None:
         self.old, self.new = old, new
@@ -69,11 +45,16 @@ class Effects:
         self._groups: dict[str, dict[tuple[object, ...], Moved]] = {}  # by zone id
         self._questions = self._examined = 0  # for names below DNAMEs
         self._names: list[bytes] = []  # names that moved, except those of `_whole`
-        self._whole: list[BuiltZone] = []  # zones with many names that moved
+        self._whole = Nearby[BuiltZone]()  # zones with many names that moved
+        self._zones = Nearby[BuiltZone]()  # all zones, before and after, once a DNAME is new
+        self._dnames = Nearby[tuple[Redirection, bool]]()  # and all DNAMEs: each, and whether it counts as new
+        self._is_indexed = False
+        self._listed: dict[int, Iterable[bytes]] = {}  # names of zones around DNAMEs, by the id of the zone
         self._suffixes: set[bytes] = set()  # names at or below which names moved, found in the last round
         self._seen: set[bytes] = set()  # aliases that were compared
-        self._redirected: dict[bytes, tuple[Redirection, bool]] = {}  # DNAMEs with moved names, by owner; is new
-        self._compare()
+        self._redirected: set[bytes] = set()  # owners of DNAMEs with moved names
+        self._moved_dnames = Nearby[tuple[Redirection, bool]]()  # these DNAMEs; is new
+        self.is_cut = False  # whether names below DNAMEs may be missing, as there are too many
 
     @property
     def moved(self) -> list[Moved]:
@@ -89,45 +70,50 @@ class Effects:
             isinstance(qname, bytes) and qname != b"" and (qname in self._redirected or self._pair(qname) is not None)
         )
 
-    def _compare(self) -> None:
+    def compare(self) -> Steps[None]:
+        """Find the names that move."""
         old, new = self.old.zones, self.new.zones
         changed = changed_zones(self.old, self.new) | (new.keys() - old.keys())
         apexes = {built.zone.name for of in (old, new) for built in of.values()} if changed else set()
         parents = {part for apex in apexes for part in ancestors(apex) if part in apexes}
-        for zone_id in changed:
+        for zone_id in sorted(changed):  # the same names, if not all can be compared
             zones = [built for of in (old, new) if (built := of.get(zone_id))]
             is_parent = not parents.isdisjoint(built.zone.name for built in zones)
             if zones[0] is zones[-1] and len(zones) == 2 and not is_parent:
-                self._compare_rules(zones[0])
+                yield from self._compare_rules(zones[0])
             else:
-                self._compare_names(zone_id, zones, is_parent=is_parent)
+                yield from self._compare_names(zone_id, zones, is_parent=is_parent)
         while self._suffixes:
-            self._trace_back()
+            yield from self._trace_back()
 
-    def _compare_rules(self, built: BuiltZone) -> None:
+    def _compare_rules(self, built: BuiltZone) -> Steps[None]:
         """Compare the names of a zone that is the same except for its edge addresses: once for each rule."""
         has_moved = False
         for rule, count in built.edges.items():
             names = _names_with(built, rule)
+            yield
             if rule & OWN_HTTPS:
-                moving = [(pair, name) for name in names if (pair := self._pair(name))]
-                for pair, name in moving:
-                    self._add(built.zone.id, pair, name, is_single=False)
-                has_moved = has_moved or bool(moving)
+                for name in names:
+                    yield
+                    if pair := self._pair(name):
+                        has_moved = True
+                        self._add(built.zone.id, pair, name, is_single=False)
             elif pair := self._pair(next(names)):
                 has_moved = True
                 group = self._group(built.zone.id, pair)
                 group.names_total += count
                 group.names += islice(_names_with(built, rule), MAX_SAMPLE - len(group.names))
         if has_moved:
-            self._whole.append(built)
+            self._whole.add(built.zone.name, built)
             self._suffixes.add(built.zone.name)
 
-    def _compare_names(self, zone_id: str, both: Sequence[BuiltZone], *, is_parent: bool) -> None:
+    def _compare_names(self, zone_id: str, both: Sequence[BuiltZone], *, is_parent: bool) -> Steps[None]:
         """Compare the names of a zone, before and after, one by one; unchanged aliases are left for `_trace_back`."""
         is_same = len(both) == 2 and _standing(both[0]) == _standing(both[1])
         moved = 0
-        for name in _names_of(both) if is_parent else _names_with_rules(both):
+        for number, name in enumerate(_names_of(both) if is_parent else _names_with_rules(both)):
+            if number % STEP == 0:
+                yield
             before, after = self.old.search(name), self.new.search(name)
             if (before.rule is None and after.rule is None) or (is_same and _is_same_alias(before, after)):
                 continue
@@ -138,21 +124,42 @@ class Effects:
                     moved += 1
                     self._add(zone_id, pair, name, is_single=moved <= MAX_SINGLE)
         if not is_same or moved > MAX_SINGLE:
-            self._whole += both
-            self._suffixes.update(built.zone.name for built in both)
+            for built in both:
+                self._whole.add(built.zone.name, built)
+                self._suffixes.add(built.zone.name)
         rules = [{rule.owner: rule for rule in built.redirections} for built in both]
-        for owner in {owner for of in rules for owner in of}:
+        for owner in sorted({owner for of in rules for owner in of}):
             known = [of.get(owner) for of in rules]
             if not is_same or known[0] != known[1]:
-                self._compare_below(zone_id, owner, [rule for rule in known if rule], is_new=True)
+                yield from self._index()
+                yield from self._compare_below(zone_id, owner, [rule for rule in known if rule], is_new=True)
 
-    def _trace_back(self) -> None:
+    def _index(self) -> Steps[None]:
+        """Note all zones and DNAMEs by name, before and after."""
+        if self._is_indexed:
+            return
+        self._is_indexed = True
+        for of in (self.old.zones, self.new.zones):
+            for zone_id, built in of.items():
+                yield
+                if of is self.old.zones or self.old.zones.get(zone_id) is not built:
+                    self._zones.add(built.zone.name, built)
+                    for rule in built.redirections:
+                        self._dnames.add(rule.owner, (rule, True))
+
+    def _trace_back(self) -> Steps[None]:
         """Compare the aliases and DNAMEs that lead to names found in the last round."""
         reached, self._suffixes = self._suffixes, set()
-        above = {part for name in reached for part in ancestors(name)}
+        above: set[bytes] = set()
+        for name in reached:
+            yield
+            above.update(ancestors(name))
         for zone_id, built in self.new.zones.items():
+            yield
             if not built.leads_to.isdisjoint(reached):
-                for name, rule in built.aliases():
+                for number, (name, rule) in enumerate(built.aliases()):
+                    if number % STEP == 0:
+                        yield
                     if (
                         name not in self._seen
                         and not reached.isdisjoint((rule.target, *ancestors(rule.target)))
@@ -162,52 +169,60 @@ class Effects:
                         if pair := self._pair(name):
                             self._add(zone_id, pair, name)
             for dname in built.redirections:
+                yield
                 if dname.target in above or not reached.isdisjoint((dname.target, *ancestors(dname.target))):
-                    self._compare_below(zone_id, dname.owner, [dname], is_new=False)
+                    yield from self._compare_below(zone_id, dname.owner, [dname], is_new=False)
 
-    def _compare_below(self, zone_id: str, owner: bytes, rules: list[Redirection], *, is_new: bool) -> None:
+    def _compare_below(self, zone_id: str, owner: bytes, rules: list[Redirection], *, is_new: bool) -> Steps[None]:
         """Compare the names below a DNAME: all of them count as one name."""
         if owner in self._redirected or self._zone_of(owner, zone_id) != zone_id:
             return
         for rule in rules:
             for name in self._below(rule, is_new=is_new):
+                yield
+                if name is None:
+                    continue
                 self._questions += 1
                 if pair := self._pair(name):
-                    self._redirected[owner] = rule, is_new
+                    self._redirected.add(owner)
+                    self._moved_dnames.add(owner, (rule, is_new))
                     self._add(zone_id, pair, ASTERISK + owner)
                     return
 
-    def _below(self, rule: Redirection, *, is_new: bool, depth: int = 1) -> Iterator[bytes]:
-        """Names below a DNAME that may have moved; of a DNAME that is new, all that lead to an existing name."""
+    def _below(self, rule: Redirection, *, is_new: bool, depth: int = 1) -> Iterator[bytes | None]:
+        """Names below a DNAME that may have moved; of a DNAME that is new, all that lead to an existing name.
+
+        None is a pause.
+        """
         yield ASTERISK + rule.owner
-        others = [(other, True) for other in self._redirections()] if is_new else tuple(self._redirected.values())
-        found = [iter(self._names), self._names_around(rule.target, is_new=is_new)]
-        if depth < MAX_DNAMES:
-            found += [
-                self._below(other, is_new=is_other_new, depth=depth + 1)
-                for other, is_other_new in others
-                if is_below(rule.target, other.owner)
-                or is_below(other.owner, rule.target)
-                or other.owner == rule.target
-            ]
-        for name in chain.from_iterable(found):
-            self._examined += 1
+        for name in chain.from_iterable(self._leads(rule, is_new=is_new, depth=depth)):
             if self._questions >= MAX_QUESTIONS or self._examined >= MAX_EXAMINED:
+                self.is_cut = True
                 return
-            if is_below(name, rule.target) and len(name) - len(rule.target) + len(rule.owner) <= MAX_NAME:
-                yield name.removesuffix(rule.target) + rule.owner
+            if name is None:
+                yield None
+                continue
+            self._examined += 1
+            fits = is_below(name, rule.target) and len(name) - len(rule.target) + len(rule.owner) <= MAX_NAME
+            yield name.removesuffix(rule.target) + rule.owner if fits else None
 
-    def _names_around(self, target: bytes, *, is_new: bool) -> Iterator[bytes]:
-        """The names of zones below or around `target`: of those that moved as a whole, or of all."""
-        zones = (*self.old.zones.values(), *self.new.zones.values()) if is_new else self._whole
-        around = {target, *ancestors(target)}
-        for built in zones:
-            if built.zone.name in around or is_below(built.zone.name, target):
-                yield from existing_names(built.zone)
+    def _leads(self, rule: Redirection, *, is_new: bool, depth: int) -> Iterator[Iterable[bytes | None]]:
+        """Names to which a DNAME may lead, of zones and below other DNAMEs: of those that moved, or of all."""
+        yield self._names
+        for built in (self._zones if is_new else self._whole).around(rule.target):
+            yield self._names_in(built)
+        if depth < MAX_DNAMES:
+            for other, is_other_new in (self._dnames if is_new else self._moved_dnames).around(rule.target):
+                yield self._below(other, is_new=is_other_new, depth=depth + 1)
 
-    def _redirections(self) -> list[Redirection]:
-        """All DNAMEs, before and after."""
-        return [rule for of in (self.old.zones, self.new.zones) for built in of.values() for rule in built.redirections]
+    def _names_in(self, built: BuiltZone) -> Iterable[bytes]:
+        """The existing names of a zone, made once for many DNAMEs that lead to them."""
+        found = self._listed.get(id(built))
+        if found is None:
+            if len(self._listed) >= MAX_LISTED:
+                self._listed.clear()
+            found = self._listed[id(built)] = existing_names(built.zone)
+        return found
 
     def _pair(self, name: bytes) -> Pair | None:
         return self._of_nodes(name, self.old.search(name), self.new.search(name))

@@ -44,6 +44,7 @@ from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor
 from dnsd.manage.token_file import TokenFile, TokenFileError
 from dnsd.manage.tokens import Token
+from dnsd.model.record_parts import finished
 from dnsd.model.times import time_text
 from dnsd.process.tasks import in_thread
 from dnsd.store.text_file import FileChangedError
@@ -145,7 +146,8 @@ class Scheduler:
         if why := obstacle(change, draft.loaded, token, now, waiting=self._ids()):
             raise refused(Reason.FORBIDDEN, why)
         after = self._apply(change, draft)
-        if why := others_touched(change, plan_of(draft.loaded, after, change.request.account_id)):
+        plan = finished(plan_of(draft.loaded, after, change.request.account_id))
+        if why := others_touched(change, plan):
             raise refused(Reason.FORBIDDEN, why)
 
     def _apply(self, change: PendingChange, draft: Draft) -> Loaded:

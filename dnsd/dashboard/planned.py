@@ -67,7 +67,6 @@ def plan_view(
 ) -> PlanView:
     """The view of a plan; `ips` are the map's new addresses, if the change sets them."""
     disabled = () if is_enabled else ("The map is disabled: nothing changes in DNS until it is enabled.",)
-    objection = (plan.objection,) if plan.objection else ()
     shown = plan.zones[:MAX_ZONES]
     return PlanView(
         zones=tuple(row for zone in shown for one in zone.answers for row in _rows(dataset, zone, one)),
@@ -76,7 +75,7 @@ def plan_view(
         names_total=plan.names_total,
         others_total=plan.others_total,
         notes=tuple(_notes(plan)),
-        warnings=(*objection, *disabled, *_family_warnings(ips, missing), *map(_warning, plan.warnings)),
+        warnings=(*plan.remarks, *disabled, *_family_warnings(ips, missing), *map(_warning, plan.warnings)),
     )
 
 

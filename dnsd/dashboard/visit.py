@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from dnsd.api.request import check_texts, fields_of
-from dnsd.api.turns import aside, in_turns, planned
+from dnsd.api.turns import aside, in_turns, planned, planned_in_turns
 from dnsd.app import Loaded
 from dnsd.dashboard.forms import FormValues
 from dnsd.dashboard.sessions import Session
@@ -163,8 +163,8 @@ class Visit:
         asked = Asked(self.service.recent, self.service.traffic.by_zone())
         objection = await self.service.objection(self.actor, before, after)
 
-        work = partial(plan_of, before, after, account_id, asked, may_name=self.covers, objection=objection)
-        return await self.planned(work)
+        steps = plan_of(before, after, account_id, asked, may_name=self.covers, objection=objection)
+        return await planned_in_turns(self.actor, steps)
 
     def covers(self, zone: Zone) -> bool:
         """Whether the token covers a zone."""

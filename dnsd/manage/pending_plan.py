@@ -22,6 +22,7 @@ from dnsd.model.claims import ZoneNames
 from dnsd.model.dataset import Dataset
 from dnsd.model.dataset_rules import map_problems
 from dnsd.model.maps import AddressMap, MapFields
+from dnsd.model.record_parts import finished
 from dnsd.model.resolve import resolve_map
 from dnsd.store.directory import FileKind, SourceFile
 from dnsd.store.objects import read_fields
@@ -66,7 +67,7 @@ def plan_pending(
     before = steps.load()
     draft = Draft(before, now, by_operator=by_operator)
     request.carry_out(draft, history)
-    plan = plan_of(before, draft.load(), request.account_id)
+    plan = finished(plan_of(before, draft.load(), request.account_id))
     zones = zones_of(plan)
     follows = tuple(one.id for one in made if one.request.map_id == request.map_id or not zones.isdisjoint(one.zones))
     return PendingPlan(plan, follows, tag_in(loaded.dataset, request))

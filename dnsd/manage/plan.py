@@ -14,13 +14,15 @@ from ipaddress import ip_address
 from typing import Protocol
 
 from dnsd.app import Loaded
-from dnsd.compile.effects import Effects, Moved
+from dnsd.compile.effects import Effects
 from dnsd.compile.endings import Ending, EndKind, Rdatas
+from dnsd.compile.moved import Moved
 from dnsd.compile.moves import Fate
 from dnsd.engine.answer import EdgeSource
 from dnsd.engine.node import Alias, Flattened
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import Problem
+from dnsd.model.record_parts import Steps
 from dnsd.model.zones import Zone
 from dnsd.store.directory import account_of
 from dnsd.wire.names import ASTERISK, name_text
@@ -43,6 +45,9 @@ EFFECTS = {
     Fate.OPENED: Effect.INTO_OPEN,
     Fate.GONE: Effect.UNANSWERED,
 }
+
+
+LEFT_OUT = "The names below DNAMEs are too many to compare: some that change may be missing from this plan."
 
 
 class AnswerSource(StrEnum):
@@ -128,6 +133,7 @@ class Plan:
     forgotten_s: int  # from the change until caches have forgotten the old answers; 0 if there were none
     share: Share | None  # None: no recent questions are known, or no name changes
     objection: str = ""  # of the brake, if the change were made now
+    is_cut: bool = False  # names below DNAMEs may be missing, as there are too many
 
     @property
     def names_total(self) -> int:
@@ -142,6 +148,11 @@ class Plan:
             for one in zone.answers:
                 found[one.effect] += one.names_total
         return {effect: found[effect] for effect in Effect}
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of the plan must know first."""
+        return (*filter(None, [self.objection]), *([LEFT_OUT] if self.is_cut else []))
 
 
 class Questions(Protocol):
@@ -170,7 +181,7 @@ def plan_of(
     *,
     may_name: Callable[[Zone], bool] = lambda zone: True,
     objection: str = "",
-) -> Plan:
+) -> Steps[Plan]:
     """The effect of replacing `before` with `after`, as shown to an account. Takes seconds for the largest changes.
 
     `may_name` limits the zones further; the names of the others are counted like those of other accounts.
@@ -178,6 +189,7 @@ def plan_of(
     if before is after:
         return Plan((), 0, (), 0, None)
     effects = Effects(before.snapshot, after.snapshot)
+    yield from effects.compare()
     planner = _Planner(before, after, account_id, may_name)
     zones: dict[str, list[AnswersPlan]] = {}
     others_total = 0
@@ -195,6 +207,7 @@ def plan_of(
         forgotten_s=max((moved.ttl_s for moved in moves), default=0),
         share=planner.share(effects, zones, asked) if asked and effects else None,
         objection=objection,
+        is_cut=effects.is_cut,
     )
 
 

@@ -20,6 +20,7 @@ from dnsd.manage.pending_plan import Earlier, PendingPlan, plan_pending
 from dnsd.manage.plan import plan_of
 from dnsd.manage.refusal import RefusedError
 from dnsd.model.fields import derived_id
+from dnsd.model.record_parts import finished
 from tests.limits import examples
 from tests.unit.control.scheduling import ACME, SALE, SHOP, Scheduling
 
@@ -87,7 +88,7 @@ def step_by_step(loaded: Loaded, request: MapRequest, before: list[Earlier], *, 
     draft = Draft(loaded, NOW, by_operator=by_operator)
     try:
         request.carry_out(draft, NO_HISTORY)
-        plan = plan_of(loaded, draft.load(), request.account_id)
+        plan = finished(plan_of(loaded, draft.load(), request.account_id))
     except RefusedError:
         return "refused"
     return plan.zones, tuple(one.id for one in made if one.request.map_id == request.map_id)

@@ -10,6 +10,7 @@ import pytest
 from dnsd.app import Loaded, load
 from dnsd.compile import effects
 from dnsd.manage.plan import AnswerSource, Asked, Effect, Plan, answering, plan_of
+from dnsd.model.record_parts import finished
 from dnsd.wire.names import parse_name_text
 
 SETTINGS = "default_addresses: [198.51.100.10, 2001:db8:f::10]\nnameservers: [ns1.example.net]\n"
@@ -53,7 +54,7 @@ def planned(folder: Path, old: Texts, new: Texts, account: str = "ada", asked: A
     before = load(folder / "dnsd.yaml", {})
     write(folder, new)
     after = load(folder / "dnsd.yaml", {}, previous=before)
-    return plan_of(before, after, account_id(before, account), asked)
+    return finished(plan_of(before, after, account_id(before, account), asked))
 
 
 def account_id(loaded: Loaded, key: str) -> str:
@@ -149,7 +150,9 @@ def test_zones_that_may_not_be_named_are_a_number(tmp_path: Path) -> None:
     before = load(tmp_path / "dnsd.yaml", {})
     write(tmp_path, new)
     after = load(tmp_path / "dnsd.yaml", {}, previous=before)
-    plan = plan_of(before, after, account_id(before, "ada"), may_name=lambda zone: zone.name_text == "shop.test")
+    plan = finished(
+        plan_of(before, after, account_id(before, "ada"), may_name=lambda zone: zone.name_text == "shop.test")
+    )
     assert {*shown(plan)} == {"www.shop.test", "old.shop.test"}
     assert plan.others_total == 5
 
