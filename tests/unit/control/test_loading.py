@@ -63,8 +63,13 @@ def test_digests_of_a_changed_file_are_computed_once(world: Scheduling, monkeypa
         work = getattr(text_file, name)
         monkeypatch.setattr(text_file, name, lambda path, *rest: note(str(path), name) or work(path, *rest))
 
+    def is_trusted(life: Life) -> bool:
+        source = life.control.current.source
+        return bool(source and source.files and all(file.stamp for file in source.files.files))
+
     async def changed(life: Life) -> None:
-        assert not await life.control.loader.load_change()
+        while not is_trusted(life):  # a file that was just made is read again: another edit may leave its status as is
+            assert not await life.control.loader.load_change()
         for name in ("_pieces", "_blocks_again"):
             counted(name)
         world.write(zone, f"{WWW}- {{name: new, type: A, content: 192.0.2.9}}\n")
