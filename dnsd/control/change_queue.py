@@ -137,8 +137,7 @@ class ChangeQueue:
         while change := self._waiting.next_aside():
             found: DrawnUp[Drawn[Any]] | None = None
             try:
-                if loaded := self._current.loaded:
-                    found = await planned_by(change.author, partial(drawn_aside, change.make, loaded))
+                found = await planned_by(change.author, partial(self._drawn_aside, change.make))
             except Exception as error:  # its requester gets the error
                 found = DrawnUp(error, 0.0)
             except BaseException as error:
@@ -147,6 +146,11 @@ class ChangeQueue:
             finally:
                 self._waiting.end_aside(change, found)
             self._go_on()
+
+    def _drawn_aside(self, make: Make[Any]) -> DrawnUp[Drawn[Any]] | None:
+        """A change drawn up on the data of now: it may have waited long for this."""
+        loaded = self._current.loaded
+        return drawn_aside(make, loaded) if loaded else None
 
     async def _carry_out(self, batch: Sequence[WaitingChange]) -> Sequence[WaitingChange]:
         """Carry out changes together; if that fails, one by one, so that one failure does not affect the others.
