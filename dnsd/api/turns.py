@@ -15,7 +15,7 @@ from dnsd.process.turns import FairTurns, Presence, at_once
 T = TypeVar("T")
 STRANGERS = ""  # the author of all work for clients without a token: an address costs them nothing
 _reads = FairTurns()
-_plans = FairTurns()
+_plans = FairTurns(is_new_first=False)  # a plan holds much until its end
 _effects = FairTurns()
 
 

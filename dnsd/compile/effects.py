@@ -7,7 +7,9 @@ few of each kind are kept: one edit of a map may move a million. It is work in s
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
@@ -28,12 +30,20 @@ MAX_SAMPLE = 10  # names kept of each group
 MAX_GROUPS = 50  # of one zone
 MAX_SINGLE = 1_000  # names of one zone to which aliases are traced back one by one; beyond, to all of its names
 MAX_DNAMES = 8  # in a chain
-MAX_QUESTIONS, MAX_EXAMINED = 5_000, 500_000  # for names below DNAMEs, and candidates for them; then no more
+MAX_QUESTIONS, MAX_EXAMINED = 5_000, 500_000  # for names below the DNAMEs of an account, and candidates for them
 MAX_LISTED = 16  # zones whose names are kept for the next DNAME that leads to them
 STEP = 16  # names compared in a step
 MAX_KNOWN = 100_000  # comparisons kept for names with the same nodes
 
 Pair = tuple[Ending, Ending]  # before, after
+
+
+@dataclass(slots=True)
+class _Effort:
+    """The work for names below the DNAMEs of one account: those of another must not use it up."""
+
+    questions: int = 0
+    examined: int = 0
 
 
 class Effects:
@@ -43,7 +53,7 @@ class Effects:
         self.old, self.new = old, new
         self._known: dict[tuple[object, ...], Pair | None] = {}  # by the essence of two nodes
         self._groups: dict[str, dict[tuple[object, ...], Moved]] = {}  # by zone id
-        self._questions = self._examined = 0  # for names below DNAMEs
+        self._efforts: dict[str, _Effort] = defaultdict(_Effort)  # for names below DNAMEs, by account
         self._names: list[bytes] = []  # names that moved, except those of `_whole`
         self._whole = Nearby[BuiltZone]()  # zones with many names that moved
         self._zones = Nearby[BuiltZone]()  # all zones, before and after, once a DNAME is new
@@ -177,43 +187,47 @@ class Effects:
         """Compare the names below a DNAME: all of them count as one name."""
         if owner in self._redirected or self._zone_of(owner, zone_id) != zone_id:
             return
+        built = self.new.zones.get(zone_id) or self.old.zones[zone_id]
+        effort = self._efforts[built.zone.account_id]
         for rule in rules:
-            for name in self._below(rule, is_new=is_new):
+            for name in self._below(rule, effort, is_new=is_new):
                 yield
                 if name is None:
                     continue
-                self._questions += 1
+                effort.questions += 1
                 if pair := self._pair(name):
                     self._redirected.add(owner)
                     self._moved_dnames.add(owner, (rule, is_new))
                     self._add(zone_id, pair, ASTERISK + owner)
                     return
 
-    def _below(self, rule: Redirection, *, is_new: bool, depth: int = 1) -> Iterator[bytes | None]:
+    def _below(self, rule: Redirection, effort: _Effort, *, is_new: bool, depth: int = 1) -> Iterator[bytes | None]:
         """Names below a DNAME that may have moved; of a DNAME that is new, all that lead to an existing name.
 
         None is a pause.
         """
         yield ASTERISK + rule.owner
-        for name in chain.from_iterable(self._leads(rule, is_new=is_new, depth=depth)):
-            if self._questions >= MAX_QUESTIONS or self._examined >= MAX_EXAMINED:
+        for name in chain.from_iterable(self._leads(rule, effort, is_new=is_new, depth=depth)):
+            if effort.questions >= MAX_QUESTIONS or effort.examined >= MAX_EXAMINED:
                 self.is_cut = True
                 return
             if name is None:
                 yield None
                 continue
-            self._examined += 1
+            effort.examined += 1
             fits = is_below(name, rule.target) and len(name) - len(rule.target) + len(rule.owner) <= MAX_NAME
             yield name.removesuffix(rule.target) + rule.owner if fits else None
 
-    def _leads(self, rule: Redirection, *, is_new: bool, depth: int) -> Iterator[Iterable[bytes | None]]:
+    def _leads(
+        self, rule: Redirection, effort: _Effort, *, is_new: bool, depth: int
+    ) -> Iterator[Iterable[bytes | None]]:
         """Names to which a DNAME may lead, of zones and below other DNAMEs: of those that moved, or of all."""
         yield self._names
         for built in (self._zones if is_new else self._whole).around(rule.target):
             yield self._names_in(built)
         if depth < MAX_DNAMES:
             for other, is_other_new in (self._dnames if is_new else self._moved_dnames).around(rule.target):
-                yield self._below(other, is_new=is_other_new, depth=depth + 1)
+                yield self._below(other, effort, is_new=is_other_new, depth=depth + 1)
 
     def _names_in(self, built: BuiltZone) -> Iterable[bytes]:
         """The existing names of a zone, made once for many DNAMEs that lead to them."""

@@ -109,13 +109,14 @@ class WaitingChanges:
     def end_aside(self, change: WaitingChange, found: DrawnUp[Drawn[Any]] | None) -> None:
         """Take the outcome of drawing up a change aside; None: it was not, and will be in its turn."""
         change.is_drawing = False
+        if found is not None:
+            self.note(change.author, found.cpu_s)
         if change.future.done():
             self._forget_gone()
             return
         if found is None or isinstance(found.outcome, FileChangedError):
             change.tries_aside = 0
             return
-        self.note(change.author, found.cpu_s)
         if isinstance(found.outcome, Exception):
             self._waiting.remove(change)
             change.settle(found.outcome)
@@ -145,7 +146,7 @@ class WaitingChanges:
                 counts[one.author] = MAX_OF_AUTHOR
 
     def _forget_gone(self) -> None:
-        """Forget the changes whose outcome is known, or whose requester has gone, unless one is being drawn up."""
+        """Forget the changes whose outcome is known, or whose request was cancelled, unless one is being drawn up."""
         self._waiting = [one for one in self._waiting if one.is_drawing or not one.future.done()]
 
     def _first(self) -> Iterator[WaitingChange]:

@@ -93,13 +93,14 @@ class Records(Sequence[Record]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Records):
             return NotImplemented
-        is_same_data = self.owners == other.owners and self.rdatas == other.rdatas and self._has_traits_of(other)
+        is_same_data = self.owners == other.owners and self.rdatas == other.rdatas and self.has_traits_of(other)
         return is_same_data and self.identities == other.identities
 
     def __hash__(self) -> int:
         return hash((self.owners, self.rdatas))
 
-    def _has_traits_of(self, other: Records) -> bool:
+    def has_traits_of(self, other: Records) -> bool:
+        """Whether the records of others, of which there are as many, have the same traits in the same order."""
         if self.distinct == other.distinct:
             return self.traits == other.traits
         return all(

@@ -43,7 +43,7 @@ def are_same_but(rtype: int, new: Records, old: Records) -> bool:
     """Whether both have the same records in the same places, but for the data of those of one type."""
     if new is old:
         return True
-    if new.traits != old.traits or new.distinct != old.distinct or new.owners != old.owners:
+    if len(new) != len(old) or not new.has_traits_of(old) or new.owners != old.owners:
         return False
     ends = [*new.of_types((rtype,)), len(new)]
     starts = [0, *(end + 1 for end in ends[:-1])]

@@ -63,7 +63,9 @@ class FairTurns:
     gone leaves its place at once, so that the work that waits is bounded by the number of connections.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_new_first: bool = True) -> None:
+        """Without `is_new_first`, an author's begun work ends first: what it holds until then is held once or twice."""
+        self._is_new_first = is_new_first
         self._waiting: dict[str, _Queue] = {}  # by author; the next author first
         self._is_taken = False
 
@@ -88,7 +90,7 @@ class FairTurns:
             self._is_taken = True
             return
         turn: Turn = asyncio.get_running_loop().create_future()
-        line = self._waiting.setdefault(author, _Queue())
+        line = self._waiting.setdefault(author, _Queue(NEW_IN_A_ROW if self._is_new_first else 0))
         line.add(turn, is_new=is_new)
         try:
             await presence.wait(turn)
@@ -126,7 +128,8 @@ class FairTurns:
 class _Queue:
     """The waiting turns of one author."""
 
-    def __init__(self) -> None:
+    def __init__(self, new_in_a_row: int) -> None:
+        self._most_in_a_row = new_in_a_row
         self._new: deque[Turn] = deque()
         self._others: deque[Turn] = deque()
         self._in_a_row = 0  # first turns, since another
@@ -139,7 +142,7 @@ class _Queue:
 
     def next(self) -> Turn | None:
         """Remove and return the next turn."""
-        is_new = bool(self._new) and (self._in_a_row < NEW_IN_A_ROW or not self._others)
+        is_new = bool(self._new) and (self._in_a_row < self._most_in_a_row or not self._others)
         self._in_a_row = self._in_a_row + 1 if is_new else 0
         turns = self._new if is_new else self._others
         return turns.popleft() if turns else None

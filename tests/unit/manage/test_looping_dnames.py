@@ -19,9 +19,9 @@ from dnsd.compile.effects import Effects
 from dnsd.engine.node import Node
 from dnsd.manage.plan import LEFT_OUT, Plan, plan_of
 from dnsd.manage.service import Actor
-from dnsd.model.record_parts import Steps
+from dnsd.model.record_parts import Steps, finished
 from dnsd.process import turns
-from tests.unit.manage.test_plan import FILES, OFF, account_id, planned, write
+from tests.unit.manage.test_plan import FILES, HERE, OFF, SHOP, account_id, planned, write
 
 
 def looping_dnames(folder: Path) -> Steps[Plan]:
@@ -96,3 +96,25 @@ def test_plan_of_another_author_waits_for_turns_not_for_a_long_plan(
         long.cancel()
 
     asyncio.run(both())
+
+
+def test_dnames_of_another_account_cut_no_name_out_of_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(effects, "MAX_QUESTIONS", 300)
+    below = "".join(f"- {{name: n{number}.sub, type: A, content: 192.0.2.1}}\n" for number in range(100))
+    own = "records:\n- {name: below, type: DNAME, content: shop.test}\n- {name: x, type: A, content: 192.0.2.9}\n"
+    shop = "records:\n- {name: www, type: A, content: 192.0.2.1, proxied: true}\n" + below
+    files = {"ada/account.yaml": "name: Hostile\n", "zed/account.yaml": HERE, "zed/maps/shop.yaml": SHOP}
+    files |= {"zed/zones/shop.test.yaml": shop, "zed/zones/own.test.yaml": own}
+    many = "".join(f"- {{name: d{number}, type: DNAME, content: sub.shop.test}}\n" for number in range(20))
+
+    def zones(folder: Path, others: dict[str, str]) -> list[str]:
+        write(folder, files | others)
+        before = load(folder / "dnsd.yaml", {})
+        write(folder, files | others | {"zed/maps/shop.yaml": OFF})
+        after = load(folder / "dnsd.yaml", {}, previous=before)
+        plan = finished(plan_of(before, after, account_id(before, "zed")))
+        return sorted(one.zone.name_text for one in plan.zones)
+
+    alone = zones(tmp_path / "alone", {})
+    assert "own.test" in alone
+    assert zones(tmp_path / "beside", {"ada/zones/evil.test.yaml": f"records:\n{many}"}) == alone

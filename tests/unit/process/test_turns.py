@@ -225,6 +225,26 @@ def test_much_new_work_does_not_stop_long_work() -> None:
     assert order.count("new") == 24
 
 
+def test_begun_work_of_an_author_ends_before_much_more_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What work holds until its end is then held once or twice, however many requests there are."""
+    monkeypatch.setattr(turns, "TURN_S", 0)
+    under_way, most = 0, 0
+
+    def work() -> Steps[None]:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        yield from [None] * 5
+        under_way -= 1
+
+    async def crowd() -> None:
+        given = FairTurns(is_new_first=False)
+        await asyncio.gather(*[given.run("a", work()) for _ in range(20)])
+
+    asyncio.run(crowd())
+    assert most <= 2
+
+
 class Data:
     """What the work of a request refers to."""
 
