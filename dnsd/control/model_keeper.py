@@ -15,10 +15,11 @@ from dnsd.engine.entry import Octets
 from dnsd.engine.snapshot import BuiltZone
 from dnsd.errors import shown
 from dnsd.log import Log
+from dnsd.process.memory import trim
 from dnsd.process.model_file import ModelTitle, SavedModel, ZoneKey, model_of, save_model
 from dnsd.process.tasks import in_thread
 from dnsd.store.objects import ReadZone
-from dnsd.store.packed_zone import PackedRead, key_of, packed_zone
+from dnsd.store.packed_zone import PackedRead, key_of, packed_zone, rest_on
 
 TURN_S, MAX_PAUSE_S = 0.005, 0.1  # of work, and of a pause after it, in which other threads go on
 
@@ -57,12 +58,15 @@ class ModelKeeper:
                 self._log.error(f"{shown(self._file)} cannot be written: {reason}; the next start reads all files")
 
     def save(self, base: NewBase) -> None:
-        """Write the zones of a snapshot file. Blocks. Raises OSError."""
+        """Write the zones of a snapshot file; their columns are those in the file then. Blocks. Raises OSError."""
         zones = [PackedRead(read, _built(read, base)) for read in base.zones if _is_sound(read)]
         pace = _Pace()
         title = ModelTitle(base.name.hex(), code_digest())
         self._model = save_model(self._file, title, ((_key(one.read), pace.of(self._octets(one))) for one in zones))
         self._kept = {_key(one.read): one for one in zones}
+        for key, one in self._kept.items():
+            rest_on(one, self._model.zone(key))
+        trim()
 
     def _octets(self, zone: PackedRead) -> Iterable[Octets]:
         """The octets of a zone, as they are in the file if it has the same one."""

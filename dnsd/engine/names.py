@@ -131,6 +131,11 @@ class NameTable(Mapping[bytes, Node]):
         assert apex is not None, "the zone of an entry is in use"
         return apex
 
+    def zone_at(self, name: bytes) -> Apex | None:
+        """The zone that answers at an existing name, without its node; None if that is not served."""
+        head = self.table.head(name)
+        return None if head is None or rule_number(head.kind) == NOT_SERVED else self.apex(head)
+
     def nodes_in(self, apex: Apex) -> Callable[[bytes], Node | None]:
         """The nodes by name of one zone, also those at and below a zone inside it, which answers in its place."""
         return _ZoneInTable(weakref.proxy(self), apex, is_hidden=True).node

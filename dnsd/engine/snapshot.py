@@ -148,13 +148,16 @@ class Snapshot:
         return (self.names.node_at(name) if found == name else self.names.below(found)) or self.refused
 
     def place_of(self, name: bytes) -> tuple[bytes, bytes]:
-        """The zone of canonical `name`, and the owner name of its answer: itself or a wildcard; b"" without one."""
-        node, found = self.search(name), self._closest(name)
-        zone = node.apex.name if node.apex else b""
-        if found is None or found == name:
-            return zone, found or b""
-        wildcard = ASTERISK + found
-        return zone, wildcard if wildcard in self.names else b""
+        """The zone of canonical `name`, and the owner name of its answer: itself or a wildcard; b"" without one.
+
+        No node is made: a sample of the questions asked once would fill the memory of nodes.
+        """
+        found = self._closest(name)
+        if found is None:
+            return b"", b""
+        apex, wildcard = self.names.zone_at(found), ASTERISK + found
+        owner = found if found == name else wildcard if wildcard in self.names else b""
+        return apex.name if apex else b"", owner
 
     def _closest(self, name: bytes) -> bytes | None:
         """Canonical `name` if it exists, else its closest encloser; None outside of all zones."""

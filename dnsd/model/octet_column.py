@@ -59,6 +59,10 @@ class OctetColumn(Sequence[bytes]):
             base += column._end(stop) - column._end(start)
         return cls(octets, b"".join(ends))
 
+    def rest_on(self, there: OctetColumn) -> None:
+        """Use the buffers of an equal column, such as those in a mapped file, in place of the own ones."""
+        self.octets, self.ends = there.octets, there.ends
+
     def _end(self, count: int) -> int:
         """The end of the first `count` items."""
         return int(self.ends[count - 1]) if count else 0

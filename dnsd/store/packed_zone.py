@@ -31,6 +31,7 @@ from dnsd.store.objects import ReadZone
 SIZE = Struct("<Q")  # of a frame
 ALIGNED = 8  # octets: frames begin at multiples of it
 SMALL = 4096  # octets of a column up to which it stands in the first frame
+NUMBER = 4  # octets of a number in a column
 PIECE = 1000  # objects pickled at once
 SETTINGS = 3  # their place in traits
 DEFAULT_ZONE_SETTINGS = ZoneSettings()
@@ -84,7 +85,7 @@ def packed_zone(read: ReadZone, built: BuiltZone | None) -> Iterator[Octets]:
         (zone.verified, zone.written_times),
         (_column(records.owners), _column(records.rdatas), _numbers(records.traits), _numbers(records.grouped)),
         records.most_of_a_name,
-        len(read.rows) if read.rows == range(len(read.rows)) else _numbers(read.rows),
+        len(read.rows) if _are_counted(read.rows) else _numbers(read.rows),
         (read.items, read.file.path),
         _packed(built) if built else None,
         [one if len(one) <= PIECE else len(one) for one in lists],
@@ -104,6 +105,11 @@ def _packed(built: BuiltZone) -> tuple[Any, ...]:
         (_column(_octets_of(built.proxied_names)), _buffer(built.rules)),
         (_numbers(built.aliases_at), _numbers(array("I", sorted(built.flattened_at))), _numbers(built.dnames_at)),
     )
+
+
+def _are_counted(rows: Sequence[int]) -> bool:
+    """Whether rows count from 0."""
+    return isinstance(rows, range) and rows == range(len(rows))
 
 
 def _column(column: OctetColumn) -> tuple[pickle.PickleBuffer, pickle.PickleBuffer]:
@@ -154,8 +160,7 @@ def _unpacked(
     octets: memoryview, file: SourceFile, nameservers: tuple[str, ...], apexes: Sequence[Apex | None]
 ) -> PackedRead:
     frames = _frames(octets)
-    unpickler = _ZoneUnpickler(io.BytesIO(next(frames)), buffers=frames)
-    of_zone, settings, (verified, times), columns, most, rows, (items, path), of_built, lists = unpickler.load()
+    of_zone, settings, (verified, times), columns, most, rows, (items, path), of_built, lists = _fields(frames)
     distinct, identities, problems = (_list(frames, one) if isinstance(one, int) else one for one in lists)
     owners, rdatas, traits, grouped = columns
     records = Records(
@@ -176,6 +181,22 @@ def _unpacked(
     return PackedRead(read, _built(zone, of_built, apexes) if of_built else None)
 
 
+def rest_on(zone: PackedRead, octets: memoryview) -> None:
+    """Have a zone use its columns in these octets, its own in a mapped file, and let go of those in memory.
+
+    The content is the same, so others may read the zone meanwhile.
+    """
+    records = zone.read.zone.records if zone.read.zone else Records.of(())
+    if max(NUMBER * len(records), len(records.owners.octets), len(records.rdatas.octets)) <= SMALL:
+        return  # nothing is mapped
+    _, _, _, (owners, rdatas, traits, grouped), _, _, _, of_built, _ = _fields(_frames(octets))
+    records.owners.rest_on(OctetColumn(*owners))
+    records.rdatas.rest_on(OctetColumn(*rdatas))
+    records.traits, records.grouped = _of_numbers(traits), _of_numbers(grouped)
+    if zone.built and isinstance(zone.built.proxied_names, OctetColumn):
+        zone.built.proxied_names.rest_on(OctetColumn(*of_built[1][0]))
+
+
 def _built(zone: Zone, fields: tuple[Any, ...], apexes: Sequence[Apex | None]) -> BuiltZone:
     (applies_maps, number), (proxied_names, rules), (aliases, flattened, dnames) = fields
     apex = apexes[number]
@@ -192,6 +213,11 @@ def _built(zone: Zone, fields: tuple[Any, ...], apexes: Sequence[Apex | None]) -
         frozenset(_of_numbers(flattened)),
         _of_numbers(dnames),
     )
+
+
+def _fields(frames: Iterator[memoryview]) -> Any:
+    """The fields in the first of the frames, with the columns in the next ones."""
+    return _ZoneUnpickler(io.BytesIO(next(frames)), buffers=frames).load()
 
 
 def _frames(octets: memoryview) -> Iterator[memoryview]:

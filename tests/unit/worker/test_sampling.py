@@ -295,5 +295,6 @@ PLACES = {
 
 @pytest.mark.parametrize(("name", "apex", "owner"), PLACES.values(), ids=PLACES.keys())
 def test_place_of_a_name(name: str, apex: bytes, owner: str) -> None:
-    qname = query(name)[12:-4]
-    assert served().place_of(qname) == (apex, query(owner)[12:-4] if owner else b"")
+    qname, snapshot = query(name)[12:-4], served()
+    assert snapshot.place_of(qname) == (apex, query(owner)[12:-4] if owner else b"")
+    assert not snapshot.names._nodes, "a sample of names asked once fills no memory of nodes"
