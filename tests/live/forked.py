@@ -80,6 +80,11 @@ class Forked:
         self._status, status = os.pipe()
         try:
             self.pid = forker().fork(arguments, env, [out, errors, status])
+        except BaseException:
+            for file in filter(None, (self.stdout, self.stderr)):
+                file.close()
+            os.close(self._status)
+            raise
         finally:
             for fd in (out, errors, status):
                 os.close(fd)
@@ -96,8 +101,8 @@ class Forked:
             if not ended.poll(None if timeout is None else timeout * 1000):
                 raise subprocess.TimeoutExpired(self.args, timeout or 0)
             status = os.read(self._status, NUMBER_SIZE)
-            os.close(self._status)
             assert status, "the process that forks has ended"
+            os.close(self._status)
             self.returncode = int.from_bytes(status, signed=True)
         return self.returncode
 
@@ -131,6 +136,7 @@ def run(
             status = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
             raise
         texts = [file.seek(0) or file.read().decode() for file in (out, errors)]
     return subprocess.CompletedProcess(process.args, status, *texts)

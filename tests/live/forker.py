@@ -1,11 +1,13 @@
 """A process that has imported `dnsd`, and forks for each run of it: `python -m tests.live.forker FD`.
 
 Requests come over a socket, each with the descriptors of the run's standard output, standard error, and exit status;
-the reply is the pid. The exit status follows when the run has ended. `tests/live/forked.py` has the other side.
+the reply is the pid. The exit status follows when the run has ended. `tests/live/forked.py` has the other side. Runs
+that are left when the socket closes are killed: the tests have ended, or were killed themselves.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -41,19 +43,25 @@ def await_run(requests: socket.socket) -> tuple[dict[str, Any], list[int]] | Non
     runs: dict[int, tuple[int, int]] = {}  # pidfd -> pid, descriptor of the exit status
     poll = select.poll()
     poll.register(requests, select.POLLIN)
-    while True:
+    is_over = False
+    while runs or not is_over:
         for fd, _ in poll.poll():
             if fd in runs:
                 pid, status = runs.pop(fd)
                 code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-                os.write(status, code.to_bytes(NUMBER_SIZE, signed=True))
+                with contextlib.suppress(BrokenPipeError):  # nothing waits for it any more
+                    os.write(status, code.to_bytes(NUMBER_SIZE, signed=True))
                 poll.unregister(fd)
                 os.close(fd)
                 os.close(status)
                 continue
             message, fds, *_ = socket.recv_fds(requests, REQUEST_SIZE, 3)
             if not message:
-                return None
+                is_over = True
+                poll.unregister(requests)
+                for pidfd in runs:
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                continue
             if not (pid := os.fork()):
                 return json.loads(message), fds
             for fd in fds[:2]:
@@ -62,6 +70,7 @@ def await_run(requests: socket.socket) -> tuple[dict[str, Any], list[int]] | Non
             runs[pidfd] = pid, fds[2]
             poll.register(pidfd, select.POLLIN)
             requests.send(pid.to_bytes(NUMBER_SIZE))
+    return None
 
 
 def become(request: dict[str, Any], fds: list[int]) -> None:

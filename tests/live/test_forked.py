@@ -14,7 +14,8 @@ import sys
 import psutil
 import pytest
 
-from tests.live.forked import Forked, run
+from tests.live import forked
+from tests.live.forked import Forked, Forker, run
 from tests.live.server import PROJECT, Dnsd
 from tests.soak.harness import Soaked, wait_until
 
@@ -66,3 +67,28 @@ def test_end_by_a_signal_is_known(tmp_path: pathlib.Path) -> None:
         server.process.kill()
         assert server.process.wait() == -signal.SIGKILL
         assert server.process.poll() == -signal.SIGKILL
+
+
+def test_no_server_outlives_the_tests(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Forker()
+    monkeypatch.setattr(forked, "forker", lambda: one)
+    with Soaked(tmp_path) as server:
+        pids = server.pids().values()
+        one.close()  # as the kernel does for killed tests
+        wait_until(lambda: not any(map(psutil.pid_exists, pids)), lambda: pprint.pformat(server.pids()))
+        assert server.process.wait() == -signal.SIGKILL
+
+
+def test_runs_that_are_not_made_or_hang_leave_no_descriptors() -> None:
+    def descriptors() -> list[str]:
+        return sorted(os.listdir("/proc/self/fd"))
+
+    run("--version")
+    before = descriptors()
+    with pytest.raises(AssertionError, match="so large an environment"):
+        run("--version", env={"LARGE": "x" * 300_000})
+    with pytest.raises(AssertionError, match="so large an environment"):
+        Forked(["--version"], env={"LARGE": "x" * 300_000})
+    with pytest.raises(subprocess.TimeoutExpired):
+        run("serve", "-c", "config/dnsd.yaml", timeout_s=0)
+    assert descriptors() == before

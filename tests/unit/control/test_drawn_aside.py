@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from dnsd.app import Loaded
-from dnsd.control import change_queue, change_request, service
+from dnsd.control import change_queue, change_request
 from dnsd.manage.change import EvidenceError, Witness, draw_up, drawn
 from dnsd.manage.draft import Draft
 from dnsd.manage.maps import MapChange, edit_map
@@ -26,16 +26,6 @@ from tests.limits import HANG_S
 from tests.unit.control.scheduling import FILES, GLOBEX, OTHER, Life, Scheduling
 
 CAKE, TOOLS, OTHER_MAP = "acme/zones/cake.example.yaml", "globex/zones/tools.example.yaml", "globex/maps/other.yaml"
-
-
-@pytest.fixture(autouse=True)
-def _no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "SERVED_WITHIN_S", 0)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Scheduling:
-    return Scheduling(tmp_path / "world")
 
 
 def added(draft: Draft, zone: str, name: str) -> None:

@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import pytest
 
-from dnsd.control import service
 from dnsd.control.status import problems_for_operator
 from dnsd.manage.accounts import delete_lease, lease_id
 from dnsd.manage.audit_files import LineFile
@@ -37,16 +36,6 @@ from tests.unit.store.test_write import killed_in
 
 SALE_FILE, CAKE_FILE = "acme/maps/sale.yaml", "acme/zones/cake.example.yaml"
 Verb = Callable[[Draft], object]
-
-
-@pytest.fixture(autouse=True)
-def _no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "SERVED_WITHIN_S", 0)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Scheduling:
-    return Scheduling(tmp_path / "world")
 
 
 def cake(draft: Draft) -> str:

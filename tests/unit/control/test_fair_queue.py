@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from dnsd.app import Loaded
-from dnsd.control import change_queue, service
+from dnsd.control import change_queue
 from dnsd.control.service import MAX_WAITING
 from dnsd.control.waiting import MAX_OF_AUTHOR, MAX_SLOW, SLOW_FOR_S, SLOW_S, TRIES_ASIDE, WaitingChange, WaitingChanges
 from dnsd.manage.change import Drawn, DrawnUp
@@ -31,11 +31,6 @@ from dnsd.store.text_file import FileChangedError
 from dnsd.wire.names import parse_name_text
 from tests.limits import HANG_S
 from tests.unit.control.scheduling import ACME, GLOBEX, OTHER, SHOP, Life, Scheduling
-
-
-@pytest.fixture(autouse=True)
-def _no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "SERVED_WITHIN_S", 0)
 
 
 def test_change_does_not_wait_for_all_of_another_author(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dnsd.app import Loaded
-from dnsd.control import loading, reading
+from dnsd.control import reading
 from dnsd.control.attempt import Attempt
 from dnsd.control.guarded import Force, UnsettledError
 from dnsd.control.local import _reply
@@ -37,11 +37,6 @@ FILES = {
         f"{account}/zones/{account}.example.yaml": WWW,
     }.items()
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "SERVED_WITHIN_S", 0)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from dnsd.app import Loaded
-from dnsd.control import service
 from dnsd.formats.zone_blocks import BlockReading, ZonePart
 from dnsd.formats.zone_text import ZoneText
 from dnsd.manage.draft import Draft
@@ -32,8 +31,7 @@ from tests.unit.control.scheduling import ACME, GLOBEX, OTHER, SHOP, Life, Sched
 
 
 @pytest.fixture(autouse=True)
-def _no_collection(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(service, "SERVED_WITHIN_S", 0)
+def _no_collection() -> Iterator[None]:
     gc.collect()
     gc.disable()
     yield

@@ -20,7 +20,7 @@ from dnsd import whole_file
 from dnsd.api.records.show import shown_at
 from dnsd.api.shapes import zone_shape
 from dnsd.app import Loaded
-from dnsd.control import loading, model_keeper
+from dnsd.control import model_keeper
 from dnsd.control.code_digest import code_digest
 from dnsd.engine.entry import NameEntry
 from dnsd.engine.names import NameTable, rule_number
@@ -79,11 +79,6 @@ FILES = {
     "globex/zones/paused.example.zone": "www 300 IN A 192.0.2.1 ; cf_tags=cf-proxied:true\n",
 }
 ZONES = sorted(name for name in FILES if "/zones/" in name)
-
-
-@pytest.fixture(autouse=True)
-def _no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "SERVED_WITHIN_S", 0)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from dnsd.control import service
 from dnsd.control.guarded import Force
 from dnsd.manage.map_request import MapRequest
 from dnsd.manage.pending import PendingChange
@@ -16,12 +15,6 @@ from tests.unit.control.scheduling import ACME, FILES, GLOBEX, OTHER, SHOP, Life
 SHOP_FILE, OTHER_FILE = "acme/maps/shop.yaml", "globex/maps/other.yaml"
 ADD = MapRequest("map.add_ip", ACME, SHOP, {"ip": "203.0.113.7"})
 ENABLE = MapRequest("map.enable", GLOBEX, OTHER, {"enabled": True})
-
-
-@pytest.fixture(autouse=True)
-def _no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "SERVED_WITHIN_S", 0)
-    monkeypatch.setattr("dnsd.control.loading.SERVED_WITHIN_S", 0)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from dnsd.control import service
 from dnsd.control.status import problems_for_operator
 from dnsd.manage.map_request import MapRequest
 from dnsd.manage.pending_files import PendingFiles
@@ -21,16 +20,6 @@ from tests.unit.control.scheduling import ACME, FILES, GLOBEX, OTHER, SALE, SHOP
 from tests.unit.store.test_write import killed_in
 
 SHOP_FILE, SALE_FILE = "acme/maps/shop.yaml", "acme/maps/sale.yaml"
-
-
-@pytest.fixture(autouse=True)
-def _no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "SERVED_WITHIN_S", 0)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Scheduling:
-    return Scheduling(tmp_path)
 
 
 def test_a_change_is_made_at_its_time_and_not_before(world: Scheduling) -> None:

@@ -39,11 +39,6 @@ async def call(life: Life, method: str, path: str, body: Any = None) -> Any:
     return response.json()
 
 
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dnsd.control.service.SERVED_WITHIN_S", 0.01)
-
-
 @pytest.mark.parametrize("is_served", [False, True])
 def test_change_that_no_worker_serves_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_served: bool

@@ -21,7 +21,6 @@ from click.testing import CliRunner
 from dnsd import whole_file
 from dnsd.cli.commands import main
 from dnsd.cli.schema import SCHEMAS
-from dnsd.control import loading, service
 from dnsd.manage.maps import MapChange, edit_map
 from dnsd.manage.service import Actor
 from dnsd.process.snapshot_file import FORMAT
@@ -37,12 +36,6 @@ VERSION_BEFORE = re.compile(r"\d{8}T\d{6}\.\d{6}Z")  # the files that the releas
 CAKE = "acme/zones/cake.example.yaml"
 WWW, BREAD, TOOLS = b"\3www\4cake\7example\0", b"\3www\5bread\7example\0", b"\3www\5tools\7example\0"
 OLD_ZONE = "c1" * 16  # deleted
-
-
-@pytest.fixture(autouse=True)
-def _no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "SERVED_WITHIN_S", 0)
-    monkeypatch.setattr(service, "SERVED_WITHIN_S", 0)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from dnsd.control import loading
 from dnsd.store.directory import FileKind
 from tests.kept_texts import block_files, good_texts, make_old, put_good_text
 from tests.unit.control.scheduling import Life, Scheduling
@@ -87,11 +86,6 @@ DAMAGES: dict[str, Callable[[Scheduling], str]] = {  # each returns what the log
 async def keep(life: Life) -> None:
     await life.control.publisher.save()
     await life.control.current.keep_first_good()
-
-
-@pytest.fixture(autouse=True)
-def _no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "SERVED_WITHIN_S", 0)
 
 
 @pytest.fixture
