@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, chain
 from typing import NamedTuple, TypeAlias, overload
 
-from dnsd.formats.zone_entries import NEWLINE
+from dnsd.formats.zone_entries import COMMENT, NEWLINE
 from dnsd.formats.zone_reader import MAX_ENTRY, ReaderState, TextProblem, ZoneReader
 from dnsd.model.columns import Records
 from dnsd.model.records import Record
@@ -217,13 +217,16 @@ class BlockReading:
         self._old, self._new = old, new
 
     def _read_part(self, at: int) -> int:
-        """Read blocks up to one that ends with an entry; return the number of the next block."""
+        """Read blocks up to one that ends with an entry; return the number of the next block to read.
+
+        An entry over the limit ends the reading: with an open parenthesis, it may go on to the end of the text.
+        """
         reader, blocks = self._reader, self._blocks
         begin, first, count = reader.state, reader.line, len(reader.lines)
         reader.warnings = []
         rest, is_whole, stop = "", False, at
         while stop < len(blocks) and not is_whole:
-            # Search for the end of a very long entry once in all of the text, not again with each block.
+            # Search for the end of a very long comment once in all of the text, not again with each block.
             text, stop = self._text_of(stop, len(blocks) if len(rest) > MAX_ENTRY else stop + 1)
             rest += NEWLINE.sub("\n", text) if "\r" in text else text
             # After a backslash, a newline may be part of a quoted string that ends in the next block.
@@ -232,8 +235,10 @@ class BlockReading:
                 rest = reader.read(rest)
                 is_whole = is_whole and not rest
                 reader.columns.pack(at_least=PACKED)
+                if len(rest) > MAX_ENTRY and not COMMENT.match(rest):
+                    break
         if not is_whole:
-            reader.read_entry(reader.read(rest))
+            reader.read_last(reader.read(rest))
         self._count += len(reader.lines) - count
         self.parts.append(
             ZonePart(
@@ -247,7 +252,7 @@ class BlockReading:
                 next((replace(one, line=one.line - first) for one in reader.warnings), None),
             )
         )
-        return stop
+        return stop if is_whole else len(blocks)
 
 
 def _from_zero(lines: array[int], first: int) -> Sequence[int]:

@@ -20,6 +20,7 @@ from dnsd.wire.rdata import reason, type_text
 SPECIAL = re.compile(r'\\.|"(?:[^"\\\n]++|\\.)*+"|;[^\n]*+|[()\n]', re.DOTALL)
 PLAIN = re.compile(r'[^\\"();\n]*+\n')
 NEWLINE = re.compile("\r\n?")
+COMMENT = re.compile(r"[ \t]*+;")  # the beginning of a line
 BLANK = re.compile(r"(?:[ \t]*+(?:;[^\n]*+)?+\n)*+")  # blank lines and comments
 
 
@@ -37,6 +38,18 @@ def entry_end(text: str, start: int) -> int | None:
         elif token == "\n" and not depth:
             return match.start()
     return None
+
+
+def unclosed(text: str) -> int | None:
+    """The offset of the outermost parenthesis that is still open at the end of a text; None without one."""
+    depth, opened = 0, None
+    for match in SPECIAL.finditer(text):
+        if match[0] == "(":
+            opened = match.start() if not depth else opened
+            depth += 1
+        elif match[0] == ")":
+            depth = max(0, depth - 1)
+    return opened if depth else None
 
 
 class EntryError(ValueError):

@@ -22,7 +22,7 @@ from dnsd.compiled import require
 from dnsd.formats.comments import parse_comment
 from dnsd.formats.odd_octets import readable
 from dnsd.formats.plain_lines import LINE, KnownParts, LineMeaning, first_ttl, parse_head, unfolded
-from dnsd.formats.zone_entries import BLANK, EntryError, Words, comment_of, entry_end, parse_ttl, read_rdata
+from dnsd.formats.zone_entries import BLANK, EntryError, Words, comment_of, entry_end, parse_ttl, read_rdata, unclosed
 from dnsd.model.columns import Columns
 from dnsd.model.records import (
     MAX_TTL_S,
@@ -166,11 +166,19 @@ class ZoneReader:
     def read_entry(self, entry: str) -> None:
         """Read one entry of any kind."""
         if len(entry) > MAX_ENTRY:
-            message = f"an entry of {len(entry):,} characters; the limit is {MAX_ENTRY:,}"
-            self.problems.append(TextProblem(self.line, 1, message))
+            self._problem(entry, f"the entry is too long: the limit is {MAX_ENTRY:,} characters", 0)
         elif entry.strip() and not entry.lstrip().startswith(";"):
             self._read_words(entry)
         self.line += entry.count("\n") + 1
+
+    def read_last(self, entry: str) -> None:
+        """Read an entry that does not end with a line, after which nothing is read."""
+        opened = unclosed(entry)
+        if opened is None:
+            self.read_entry(entry)
+        else:
+            within = f" within {MAX_ENTRY:,} characters, the limit of an entry" if len(entry) > MAX_ENTRY else ""
+            self._problem(entry, f"unbalanced parentheses: this one is not closed{within}", opened)
 
     def _read_words(self, entry: str) -> None:
         try:

@@ -11,7 +11,7 @@ import pytest
 
 from dnsd.formats import plain_lines, zone_reader, zone_text
 from dnsd.formats.zone_blocks import BlockText
-from dnsd.formats.zone_reader import MAX_PROBLEMS, Lines, ZoneReader
+from dnsd.formats.zone_reader import MAX_ENTRY, MAX_PROBLEMS, Lines, ZoneReader
 from dnsd.formats.zone_text import parse_zone_text
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import type_text
@@ -248,6 +248,46 @@ def test_problem(lines: list[str], said: list[tuple[int, int, str]], newline: st
     assert [(problem.line, problem.column) for problem in found] == [(line, column) for line, column, _ in said]
     for problem, (_, _, text) in zip(found, said, strict=True):
         assert text in problem.message
+
+
+LONG = "a 60 A 192.0.2.1\n" * (MAX_ENTRY // 10)
+LEFT_OPEN = {  # a text before, the place of an open parenthesis, the text after it, and what is said
+    "at the end": ("a 60 A 192.0.2.1\nb 60 TXT ", (2, 10), "( x\n", "unbalanced parentheses: this one is not closed"),
+    "without a line's end": ("a 60 TXT x\n\nb 60 TXT ", (3, 10), "( x", "this one is not closed"),
+    "in a later line": ("a 60 TXT ( x\n", (2, 3), "y)(z\n", "this one is not closed"),
+    "around a closed one": ("a 60 TXT ", (1, 10), "( x\n( y )\nb 60 TXT ( z )\n", "this one is not closed"),
+    "before much": ("a 60 TXT x\nb 60 TXT ", (2, 10), f"( x\n{LONG}", "within 300,000 characters"),
+    "before a late end": ("a 60 TXT ", (1, 10), f"( x\n{LONG})\nb 60 X y\n", "within 300,000 characters"),
+}
+
+
+@pytest.mark.parametrize("size", [10_000, 100_000, 10**9])
+@pytest.mark.parametrize("what", LEFT_OPEN)
+def test_open_parenthesis_is_named_and_ends_the_reading_within_the_limit_of_an_entry(what: str, size: int) -> None:
+    before, place, after, said = LEFT_OPEN[what]
+    text, read = before + after, 0
+
+    def text_of(start: int, stop: int) -> tuple[str, int]:
+        nonlocal read
+        read = max(read, stop * size)
+        return text[start * size : stop * size], stop
+
+    count = -(-len(text) // size)
+    found = parse_zone_text(BlockText(range(count), text_of), EXAMPLE).problems
+    if what == "before a late end" and count == 1:
+        said, place = "the entry is too long: the limit is 300,000 characters", (1, 1)
+        found = found[:1]
+    assert [(problem.line, problem.column) for problem in found] == [place]
+    assert said in found[0].message
+    assert count == 1 or read <= MAX_ENTRY + 2 * size
+
+
+@pytest.mark.parametrize("indent", ["", "  \t"])
+def test_comment_longer_than_an_entry_may_be_is_passed_over(indent: str) -> None:
+    text = f"a 60 A 192.0.2.1\n{indent};{'(x' * MAX_ENTRY}\nb 60 A 192.0.2.1\n"
+    texts = [text[start : start + 100_000] for start in range(0, len(text), 100_000)]
+    found = parse_zone_text(BlockText.of(texts), EXAMPLE)
+    assert (len(found.records), found.problems) == (2, [])
 
 
 def test_valid_records_among_problems_are_known() -> None:
