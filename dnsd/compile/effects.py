@@ -7,7 +7,6 @@ few of each kind are kept: one edit of a map may move a million. It is work in s
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -42,6 +41,7 @@ Pair = tuple[Ending, Ending]  # before, after
 class _Effort:
     """The work for names below the DNAMEs of one account: those of another must not use it up."""
 
+    account_id: str
     questions: int = 0
     examined: int = 0
 
@@ -53,7 +53,7 @@ class Effects:
         self.old, self.new = old, new
         self._known: dict[tuple[object, ...], Pair | None] = {}  # by the essence of two nodes
         self._groups: dict[str, dict[tuple[object, ...], Moved]] = {}  # by zone id
-        self._efforts: dict[str, _Effort] = defaultdict(_Effort)  # for names below DNAMEs, by account
+        self._efforts: dict[str, _Effort] = {}  # for names below DNAMEs, by account
         self._names: list[bytes] = []  # names that moved, except those of `_whole`
         self._whole = Nearby[BuiltZone]()  # zones with many names that moved
         self._zones = Nearby[BuiltZone]()  # all zones, before and after, once a DNAME is new
@@ -64,7 +64,8 @@ class Effects:
         self._seen: set[bytes] = set()  # aliases that were compared
         self._redirected: set[bytes] = set()  # owners of DNAMEs with moved names
         self._moved_dnames = Nearby[tuple[Redirection, bool]]()  # these DNAMEs; is new
-        self.is_cut = False  # whether names below DNAMEs may be missing, as there are too many
+        self.compared: set[str] = set()  # ids of zones with names that moved, found without following aliases
+        self.cut: set[str] = set()  # accounts with too many names below DNAMEs: some that moved may be missing
 
     @property
     def moved(self) -> list[Moved]:
@@ -98,7 +99,6 @@ class Effects:
 
     def _compare_rules(self, built: BuiltZone) -> Steps[None]:
         """Compare the names of a zone that is the same except for its edge addresses: once for each rule."""
-        has_moved = False
         for rule, count in built.edges.items():
             names = _names_with(built, rule)
             yield
@@ -106,14 +106,14 @@ class Effects:
                 for name in names:
                     yield
                     if pair := self._pair(name):
-                        has_moved = True
+                        self.compared.add(built.zone.id)
                         self._add(built.zone.id, pair, name, is_single=False)
             elif pair := self._pair(next(names)):
-                has_moved = True
+                self.compared.add(built.zone.id)
                 group = self._group(built.zone.id, pair)
                 group.names_total += count
                 group.names += islice(_names_with(built, rule), MAX_SAMPLE - len(group.names))
-        if has_moved:
+        if built.zone.id in self.compared:
             self._whole.add(built.zone.name, built)
             self._suffixes.add(built.zone.name)
 
@@ -133,6 +133,8 @@ class Effects:
                 if pair := self._of_nodes(name, before, after):
                     moved += 1
                     self._add(zone_id, pair, name, is_single=moved <= MAX_SINGLE)
+        if moved:
+            self.compared.add(zone_id)
         if not is_same or moved > MAX_SINGLE:
             for built in both:
                 self._whole.add(built.zone.name, built)
@@ -188,7 +190,7 @@ class Effects:
         if owner in self._redirected or self._zone_of(owner, zone_id) != zone_id:
             return
         built = self.new.zones.get(zone_id) or self.old.zones[zone_id]
-        effort = self._efforts[built.zone.account_id]
+        effort = self._efforts.setdefault(built.zone.account_id, _Effort(built.zone.account_id))
         for rule in rules:
             for name in self._below(rule, effort, is_new=is_new):
                 yield
@@ -209,7 +211,7 @@ class Effects:
         yield ASTERISK + rule.owner
         for name in chain.from_iterable(self._leads(rule, effort, is_new=is_new, depth=depth)):
             if effort.questions >= MAX_QUESTIONS or effort.examined >= MAX_EXAMINED:
-                self.is_cut = True
+                self.cut.add(effort.account_id)
                 return
             if name is None:
                 yield None

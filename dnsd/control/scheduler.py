@@ -228,6 +228,7 @@ class Scheduler:
             by_operator=token.is_operator,
             tag=planned.tag,
             zones=zones_of(planned.plan),
+            is_cut=planned.plan.is_cut,
             plan=shape | {"zones": shape["zones"][:MAX_SHOWN_ZONES]},
             follows=planned.follows,
         )

@@ -48,6 +48,7 @@ class PendingChange:
     stopped: str = ""  # the reason; empty: not stopped
     stopped_at: datetime | None = None
     by_operator: bool = False  # the token that scheduled it was an operator's
+    is_cut: bool = False  # `zones` may lack some in which only aliases are affected: the plan said so
 
     @property
     def by(self) -> str:
@@ -178,8 +179,17 @@ def obstacle(
 
 
 def others_touched(change: PendingChange, plan: Plan) -> str:
-    """The reason to stop a change whose plan now touches zones that were not shown; empty if it touches none."""
-    others = sorted(one.zone.name_text for one in plan.zones if one.zone.id not in change.zones)
+    """The reason to stop a change whose plan now touches zones that were not shown; empty if it touches none.
+
+    A zone that the plan shown may have left out, as it said, is no reason; that the plan is now cut is one.
+    """
+    if plan.is_cut and not change.is_cut:
+        return "too many names lie below DNAMEs by now: its plan may touch zones that were not shown"
+    others = sorted(
+        one.zone.name_text
+        for one in plan.zones
+        if one.zone.id not in change.zones and not (change.is_cut and one.by_aliases)
+    )
     if not others:
         return ""
     more = f" and {len(others) - 1} more" if len(others) > 1 else ""

@@ -152,7 +152,7 @@ def _parsed(data: Mapping[str, Any], change_id: str) -> PendingChange:
         raise TypeError
     if not isinstance(fields["plan"], dict) or not isinstance(fields["stopped"], str):
         raise TypeError
-    if not isinstance(fields.get("by_operator", False), bool):
+    if not all(isinstance(fields.get(name, False), bool) for name in ("by_operator", "is_cut")):
         raise TypeError
     return PendingChange(
         **fields

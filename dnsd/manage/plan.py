@@ -98,6 +98,7 @@ class ZonePlan:
 
     zone: Zone
     answers: tuple[AnswersPlan, ...]
+    by_aliases: bool = False  # its names change because aliases lead to names that do
 
     @property
     def names_total(self) -> int:
@@ -133,7 +134,8 @@ class Plan:
     forgotten_s: int  # from the change until caches have forgotten the old answers; 0 if there were none
     share: Share | None  # None: no recent questions are known, or no name changes
     objection: str = ""  # of the brake, if the change were made now
-    is_cut: bool = False  # names below DNAMEs may be missing, as there are too many
+    is_cut: bool = False  # names of the account may be missing, as too many lie below its DNAMEs
+    is_count_cut: bool = False  # so may names of other accounts, in `others_total`
 
     @property
     def names_total(self) -> int:
@@ -152,7 +154,7 @@ class Plan:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a reader of the plan must know first."""
-        return (*filter(None, [self.objection]), *([LEFT_OUT] if self.is_cut else []))
+        return (*filter(None, [self.objection]), *([LEFT_OUT] if self.is_cut or self.is_count_cut else []))
 
 
 class Questions(Protocol):
@@ -199,7 +201,10 @@ def plan_of(
             zones.setdefault(moved.zone_id, []).append(planner.answers(moved))
         else:
             others_total += moved.names_total
-    plans = [ZonePlan(planner.zone(zone_id), tuple(answers)) for zone_id, answers in zones.items()]
+    plans = [
+        ZonePlan(planner.zone(zone_id), tuple(answers), by_aliases=zone_id not in effects.compared)
+        for zone_id, answers in zones.items()
+    ]
     return Plan(
         zones=tuple(sorted(plans, key=lambda one: one.zone.name_text)),
         others_total=others_total,
@@ -207,7 +212,8 @@ def plan_of(
         forgotten_s=max((moved.ttl_s for moved in moves), default=0),
         share=planner.share(effects, zones, asked) if asked and effects else None,
         objection=objection,
-        is_cut=effects.is_cut,
+        is_cut=account_id in effects.cut,
+        is_count_cut=not effects.cut <= {account_id},
     )
 
 
