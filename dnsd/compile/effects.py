@@ -16,7 +16,7 @@ from dnsd.compile.endings import Ending, EndKind, ending
 from dnsd.compile.moved import Moved
 from dnsd.compile.moves import changed_zones
 from dnsd.compile.nearby import Nearby
-from dnsd.compile.zone import existing_names
+from dnsd.compile.zone_names import existing_names, names_of, names_with_rule, names_with_rules
 from dnsd.engine.node import Alias, Edge, Flattened, Node, Redirection, is_followed
 from dnsd.engine.snapshot import OWN_HTTPS, BuiltZone, Snapshot
 from dnsd.wire.names import ASTERISK, MAX_NAME, ancestors, is_below
@@ -100,7 +100,7 @@ class Effects:
     def _compare_rules(self, built: BuiltZone) -> Steps[None]:
         """Compare the names of a zone that is the same except for its edge addresses: once for each rule."""
         for rule, count in built.edges.items():
-            names = _names_with(built, rule)
+            names = names_with_rule(built, rule)
             yield
             if rule & OWN_HTTPS:
                 for name in names:
@@ -112,7 +112,7 @@ class Effects:
                 self.compared.add(built.zone.id)
                 group = self._group(built.zone.id, pair)
                 group.names_total += count
-                group.names += islice(_names_with(built, rule), MAX_SAMPLE - len(group.names))
+                group.names += islice(names_with_rule(built, rule), MAX_SAMPLE - len(group.names))
         if built.zone.id in self.compared:
             self._whole.add(built.zone.name, built)
             self._suffixes.add(built.zone.name)
@@ -121,7 +121,8 @@ class Effects:
         """Compare the names of a zone, before and after, one by one; unchanged aliases are left for `_trace_back`."""
         is_same = len(both) == 2 and _standing(both[0]) == _standing(both[1])
         moved = 0
-        for number, name in enumerate(_names_of(both) if is_parent else _names_with_rules(both)):
+        names = yield from (names_of(both) if is_parent else names_with_rules(both))
+        for number, name in enumerate(names):
             if number % STEP == 0:
                 yield
             before, after = self.old.search(name), self.new.search(name)
@@ -231,14 +232,14 @@ class Effects:
             for other, is_other_new in (self._dnames if is_new else self._moved_dnames).around(rule.target):
                 yield self._below(other, effort, is_new=is_other_new, depth=depth + 1)
 
-    def _names_in(self, built: BuiltZone) -> Iterable[bytes]:
-        """The existing names of a zone, made once for many DNAMEs that lead to them."""
+    def _names_in(self, built: BuiltZone) -> Iterator[bytes | None]:
+        """The existing names of a zone, listed once for many DNAMEs that lead to them. None is a pause."""
         found = self._listed.get(id(built))
         if found is None:
             if len(self._listed) >= MAX_LISTED:
                 self._listed.clear()
-            found = self._listed[id(built)] = existing_names(built.zone)
-        return found
+            found = self._listed[id(built)] = yield from existing_names(built.zone)
+        yield from found
 
     def _pair(self, name: bytes) -> Pair | None:
         return self._of_nodes(name, self.old.search(name), self.new.search(name))
@@ -289,30 +290,6 @@ class Effects:
         if key not in groups and len(groups) >= MAX_GROUPS:
             key = (Moved(zone_id, *pair).fate,)
         return groups.get(key) or groups.setdefault(key, Moved(zone_id, *pair, is_mixed=len(key) == 1))
-
-
-def _names_with(built: BuiltZone, rule: int) -> Iterator[bytes]:
-    """The proxied names of a zone with this rule."""
-    place = built.rules.find(rule)
-    while place >= 0:
-        yield built.proxied_names[place]
-        place = built.rules.find(rule, place + 1)
-
-
-def _names_of(zones: Iterable[BuiltZone]) -> Iterable[bytes]:
-    return dict.fromkeys(name for built in zones for name in existing_names(built.zone))
-
-
-def _names_with_rules(zones: Sequence[BuiltZone]) -> Iterator[bytes]:
-    """The names of a zone, before and after, that may have a rule: proxied names, aliases, and names that came or went.
-
-    A name that came or went may lie below a wildcard on the other side. No other zone may lie inside this one.
-    """
-    names = [existing_names(built.zone) for built in zones]
-    wanted = {name for built in zones for name in built.proxied_names}
-    wanted.update(name for built in zones for name, _ in built.aliases())
-    wanted |= names[0].keys() ^ names[-1].keys() if len(names) > 1 else names[0].keys()
-    return filter(wanted.__contains__, dict.fromkeys(chain.from_iterable(names)))
 
 
 def _standing(built: BuiltZone) -> tuple[object, ...]:

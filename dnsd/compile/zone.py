@@ -55,20 +55,6 @@ def pack_zone(zone: Zone, apex: Apex, number: int, *, applies_maps: bool) -> Pac
     return ZonePacker(zone, number, applies_maps=applies_maps).packed(apex)
 
 
-def existing_names(zone: Zone) -> dict[bytes, None]:
-    """The existing names of a zone: owners in the order of its records, then empty non-terminals (RFC 4592 §2.2.2)."""
-    if zone.status is Status.INITIALIZING:
-        return {zone.name: None}
-    cuts, shortest = _cuts(zone), len(zone.name)
-    names = dict.fromkeys(owner for owner in zone.records.owners if not (cuts and _is_occluded(owner, cuts)))
-    above: dict[bytes, None] = {}
-    for name in dict.fromkeys(name[1 + name[0] :] for name in names if len(name) > shortest):
-        while name not in names and name not in above and len(name) > shortest:
-            above[name] = None
-            name = name[1 + name[0] :]
-    return names | above
-
-
 class _Treatment(NamedTuple):
     """The row of a name with one record."""
 
@@ -276,13 +262,9 @@ class ZonePacker:
     def _is_cut_off(self, index: int) -> bool:
         """Whether the owner of a record is a delegation, or lies below one."""
         owner = self.records.owners[index]
-        return bool(self.cuts) and (owner in self.cuts or _is_occluded(owner, self.cuts))
+        return bool(self.cuts) and (owner in self.cuts or is_occluded(owner, self.cuts))
 
 
-def _cuts(zone: Zone) -> set[bytes]:
-    """The delegated names of a zone."""
-    return {*zone.records.owners.at(zone.records.of_types({NS}))} - {zone.name}
-
-
-def _is_occluded(owner: bytes, cuts: set[bytes]) -> bool:
+def is_occluded(owner: bytes, cuts: set[bytes]) -> bool:
+    """Whether a name lies below a delegated one."""
     return any(ancestor in cuts for ancestor in ancestors(owner))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
+from dnsd.compile import zone_names
 from dnsd.compile.edited_zone import MAX_EDITED, edited_zone
-from dnsd.compile.zone import existing_names, pack_zone
+from dnsd.compile.zone import pack_zone
+from dnsd.compile.zone_names import existing_names, names_with_rules
 from dnsd.engine.edge_rules import AS_STORED, EDGE, FLATTENED, NO_H2, NO_HTTPS, NO_V4, NO_V6, NOT_SERVED
 from dnsd.engine.entry import CUT, EMPTY, OCCLUDED, PLAIN, SPECIAL, NameEntry
 from dnsd.engine.names import kind_of, rule_number, zone_number
@@ -16,6 +18,7 @@ from dnsd.engine.node import Alias, Apex, Flattened
 from dnsd.engine.snapshot import OWN_HTTPS, BuiltZone, ShownNames
 from dnsd.engine.table import packed_table
 from dnsd.model.columns import Records
+from dnsd.model.record_parts import finished
 from dnsd.model.records import Record, RecordFields
 from dnsd.model.zones import Zone
 from dnsd.wire.names import name_text, parse_name_text
@@ -35,7 +38,8 @@ def packed(one: Zone, *, applies_maps: bool = True) -> tuple[BuiltZone, dict[str
     table = packed_table({one.name: (kind_of(NUMBER, AS_STORED), octets)})
     entries = {name_text(entry.name): entry for entry in table.entries()}
     assert {zone_number(entry.kind) for entry in entries.values()} == {NUMBER}
-    assert {entry.name for entry in entries.values() if not entry.flags & OCCLUDED} == set(existing_names(one))
+    names = {entry.name for entry in entries.values() if not entry.flags & OCCLUDED}
+    assert names == set(finished(existing_names(one)))
     return built, entries
 
 
@@ -186,3 +190,20 @@ def test_delegation_above_many_names_packs_the_zone_again(count: int) -> None:
     built, rows = pack_zone(before, apex, NUMBER, applies_maps=True)
     table = packed_table({before.name: (0, rows)})
     assert (edited_zone(after, apex, built, table) is None) is (count > MAX_EDITED)
+
+
+def test_names_of_a_large_zone_are_listed_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A zone may have a million: others get their turns between the steps."""
+    monkeypatch.setattr(zone_names, "LISTED", 8)
+    records = [record(f"n{number}.x A 192.0.2.1") for number in range(100)]
+    one, other = zone("example.com", [*records, proxied("www A 192.0.2.1")]), zone("example.com", records[1:])
+    listing = existing_names(one)
+    assert len(list(listing)) >= 2 * 100 / 8
+    before, after = packed(one)[0], packed(other)[0]
+    names: list[bytes] = []
+
+    def listed() -> Iterator[None]:
+        names.extend((yield from names_with_rules([before, after])))
+
+    assert len(list(listed())) >= 4 * 100 / 8
+    assert {name_text(name) for name in names} == {"www.example.com", "n0.x.example.com"}
