@@ -14,8 +14,9 @@ from dnsd.api.multipart import FormPart, MultipartError, read_parts
 from dnsd.api.request import Call
 from dnsd.api.shapes import JsonObject
 from dnsd.manage.find import find_account
-from dnsd.manage.loa import FOLDER, MAX_SIZE, LoaDocument, file_of, new_id
+from dnsd.manage.loa import MAX_SIZE, LoaDocument, file_of, new_id
 from dnsd.manage.refusal import Reason, refused
+from dnsd.manage.state_names import LOA
 from dnsd.model.accounts import Account
 from dnsd.model.times import time_text
 
@@ -72,7 +73,7 @@ async def delete_document(call: Call) -> Reply:
 
 
 async def _act(call: Call, action: str, account: Account, document_id: str, verb: Callable[[], T]) -> T:
-    key, file = f"{account.key}/{FOLDER}/{document_id}", file_of(account.id, document_id)
+    key, file = f"{account.key}/{LOA}/{document_id}", file_of(account.id, document_id)
     return await call.service.act(call.actor, action, key, account.id, file, verb)
 
 

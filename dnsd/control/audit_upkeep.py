@@ -10,18 +10,10 @@ from dnsd.control.current import Current
 from dnsd.log import Log
 from dnsd.manage.acts import Acts
 from dnsd.manage.audit import AuditLog
-from dnsd.model.quota_rules import quotas_of
 from dnsd.process.tasks import in_thread
 
 PRUNE_S = 3600.0
 PROBE_S = 5.0
-
-
-def audit_room(current: Current, account_id: str) -> int:
-    """The octets that an account's entries may have; the settings' for an unknown account."""
-    account = current.loaded.dataset.accounts.get(account_id) if current.loaded else None
-    quotas = current.settings.quotas
-    return (quotas_of(account, quotas) if account else quotas).audit_octets
 
 
 async def keep_up(audit: AuditLog, acts: Acts, current: Current, log: Log) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dnsd.app import Loaded
 from dnsd.log import Log
@@ -14,11 +15,13 @@ from dnsd.manage.audit import AuditLog
 from dnsd.manage.audit_entries import Entry, Outcome
 from dnsd.manage.brake import FILES, Author, Book, Overrun, judged, limit_of
 from dnsd.manage.brake_file import BrakeFile
-from dnsd.manage.draft import Draft
 from dnsd.manage.judge import moves_between
 from dnsd.manage.refusal import Reason, refused
-from dnsd.manage.tokens import Token
 from dnsd.process.tasks import in_thread
+
+if TYPE_CHECKING:
+    from dnsd.manage.draft import Draft
+    from dnsd.manage.tokens import Token
 
 
 class Brake:

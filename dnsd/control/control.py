@@ -3,42 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dnsd.control.alarms import Alarms
-from dnsd.control.audit_upkeep import audit_room, keep_up
-from dnsd.control.block_upkeep import sweep_blocks
 from dnsd.control.brake import Brake
-from dnsd.control.certificates import Certificates
-from dnsd.control.change_queue import ChangeQueue
 from dnsd.control.current import Current
-from dnsd.control.follow import Follower
 from dnsd.control.heartbeat import Heartbeat
 from dnsd.control.loading import Loader
 from dnsd.control.model_keeper import ModelKeeper
-from dnsd.control.observer import RouteObserver
-from dnsd.control.outside import Outside
 from dnsd.control.publish import Publisher
 from dnsd.log import Log
-from dnsd.manage.acts import Acts
 from dnsd.manage.audit import FILE_NAME as AUDIT_LOG
 from dnsd.manage.audit import AuditLog
-from dnsd.manage.history import History
-from dnsd.manage.pending_files import PendingFiles
 from dnsd.process.shared import Process, Shared, Slot
 from dnsd.process.signals import leave_on_signal
 from dnsd.process.state import State
 from dnsd.process.tasks import in_thread, run_until
 from dnsd.settings.server import Settings
 
+if TYPE_CHECKING:
+    from dnsd.control.certificates import Certificates
+    from dnsd.control.change_queue import ChangeQueue
+    from dnsd.control.observer import RouteObserver
+    from dnsd.control.outside import Outside
+    from dnsd.manage.acts import Acts
+    from dnsd.manage.history import History
+    from dnsd.manage.pending_files import PendingFiles
+
 BEGUN_WITHIN_S = 3.0  # all workers, at a start; all other work of control waits for them so long
+GOING_ON = "dnsd.control.going_on"
 SAVED_WITHIN_S = 0.3  # at the end; the supervisor's patience is a little longer
 
 ControlTask = Callable[["Control"], Coroutine[Any, Any, None]]
@@ -68,26 +68,65 @@ class Control:
         self.setup = setup
         self.publisher = Publisher(setup.shared, setup.state.folder, setup.log)
         self.current = Current(setup.state.folder, setup.settings, self.publisher, setup.log)
-        self.history = History(setup.state.folder, setup.log.error, self.current.blocks)
-        self.audit = AuditLog(
-            setup.state.folder / AUDIT_LOG, room=partial(audit_room, self.current), report=setup.log.warning
-        )
-        self.acts = Acts(setup.state.folder, self.audit, setup.log.error)
+        self.audit = AuditLog(setup.state.folder / AUDIT_LOG, room=self.current.audit_room, report=setup.log.warning)
         self.brake = Brake(setup.state.folder, self.audit, setup.log)
         self.keeper = ModelKeeper(self.current.snapshot_file, self.publisher, setup.log)
         self.loader = Loader(setup.config, self.current, self.publisher, self.brake, self.keeper, setup.log)
-        self.follower = Follower(setup.config, self.current, self.loader)
-        self.certificates = Certificates(setup.config, self.current, setup.settings, setup.log)
-        self.outside = Outside()
-        self.pending = PendingFiles(setup.state.folder)
-        self.alarms = Alarms(self.current, self.audit, setup.log)
-        self.changes = ChangeQueue(self.current, self.loader, self.publisher, self.brake, setup.log)
-        self.observer = RouteObserver(
-            setup.config, self.current, self.loader, self.changes, self.brake, self.acts, setup.log
-        )
         self.started = time.monotonic()
         self._may_report_at = 0.0  # on the monotonic clock
         self._has_begun = asyncio.Event()  # every worker serves the first snapshot, or BEGUN_WITHIN_S have passed
+
+    # The parts from here on have no work before that, and importing them takes a tenth of a second.
+
+    @cached_property
+    def acts(self) -> Acts:
+        """The acts that change other files of the state folder."""
+        from dnsd.manage.acts import Acts
+
+        return Acts(self.setup.state.folder, self.audit, self.setup.log.error)
+
+    @cached_property
+    def certificates(self) -> Certificates:
+        """The certificates of the HTTP services."""
+        from dnsd.control.certificates import Certificates
+
+        return Certificates(self.setup.config, self.current, self.setup.settings, self.setup.log)
+
+    @cached_property
+    def changes(self) -> ChangeQueue:
+        """The queue of changes."""
+        from dnsd.control.change_queue import ChangeQueue
+
+        return ChangeQueue(self.current, self.loader, self.publisher, self.brake, self.setup.log)
+
+    @cached_property
+    def history(self) -> History:
+        """The versions of all objects."""
+        from dnsd.manage.history import History
+
+        return History(self.setup.state.folder, self.setup.log.error, self.current.blocks)
+
+    @cached_property
+    def observer(self) -> RouteObserver:
+        """The observed routes."""
+        from dnsd.control.observer import RouteObserver
+
+        setup = self.setup
+        return RouteObserver(setup.config, self.current, self.loader, self.changes, self.brake, self.acts, setup.log)
+
+    @cached_property
+    def outside(self) -> Outside:
+        """The process that asks resolvers."""
+        from dnsd.control.outside import Outside
+
+        return Outside()
+
+    @cached_property
+    def pending(self) -> PendingFiles:
+        """The pending changes."""
+        from dnsd.manage.pending_files import PendingFiles
+
+        return PendingFiles(self.setup.state.folder)
 
     async def run(self, services: Sequence[ControlTask]) -> int:
         """Load, publish, and run the services until a signal to end. Return an exit status, 1 without data to serve.
@@ -120,40 +159,23 @@ class Control:
             stop.set()
             return
         await self.publisher.save()
-        await self._look_for_pending()
         # Kept in an attribute: a garbage-collected writer closes its socket.
         reader, self._supervisor = await asyncio.open_connection(sock=self.setup.supervisor)
         self._supervisor.write(b"loaded\n")
-        await self.certificates.look(is_patient=False)
-        later: list[Callable[[], Coroutine[Any, Any, None]]] = [
-            self.follower.follow,
-            self.loader.await_workers,
-            self.current.keep_first_good,
-            self.loader.tell_of_start,
-            self.alarms.watch,
-            self.certificates.watch,
-            partial(keep_up, self.audit, self.acts, self.current, self.setup.log),
-            partial(sweep_blocks, self.current, self.history, self.setup.log),
-            self.observer.watch,
-            partial(self.current.drains.watch, self.audit),
-            self.changes.save,
-            self.publisher.save_again,
-            self.keeper.watch,
-        ]
-        work = [self._tell_when_ready(), self._begin(), self._obey_supervisor(reader, stop)]
-        await run_until(stop, [*work, *map(self._after_begin, later), *(service(self) for service in services)])
+        work = [self._tell_when_ready(), self._go_on(), self._obey_supervisor(reader, stop)]
+        await run_until(stop, [*work, *(service(self) for service in services)])
 
     async def has_begun(self) -> None:
         """Wait until queries are answered: until then, work of control would only keep workers from their start."""
         await self._has_begun.wait()
 
-    async def _begin(self) -> None:
+    async def _go_on(self) -> None:
         await self.publisher.wait_until_served(self.publisher.revision, BEGUN_WITHIN_S)
+        going_on = await in_thread(partial(importlib.import_module, GOING_ON))
+        await self._look_for_pending()
+        await self.certificates.look(is_patient=False)
         self._has_begun.set()
-
-    async def _after_begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        await self.has_begun()
-        await work()
+        await going_on.go_on(self)
 
     async def _look_for_pending(self) -> None:
         try:

@@ -16,6 +16,7 @@ from dnsd.control.publish import Publisher
 from dnsd.control.sightings import KeptTimes
 from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
+from dnsd.model.quota_rules import quotas_of
 from dnsd.process.snapshot_file import FILE_NAME, DamagedSnapshotError, ForeignSnapshotError
 from dnsd.process.snapshot_log import SavedSnapshot, open_saved
 from dnsd.process.tasks import in_thread
@@ -153,6 +154,12 @@ class Current:
         except ValueError as error:
             self._log.debug(f"no usable snapshot file: {error}")
         return None
+
+    def audit_room(self, account_id: str) -> int:
+        """The octets that an account's entries may have; the settings' for an unknown account."""
+        account = self.loaded.dataset.accounts.get(account_id) if self.loaded else None
+        quotas = self.settings.quotas
+        return (quotas_of(account, quotas) if account else quotas).audit_octets
 
     async def _keep_times(self, loaded: Loaded) -> None:
         await in_thread(partial(self.times.save, loaded.times))

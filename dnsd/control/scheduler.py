@@ -37,11 +37,11 @@ from dnsd.manage.pending import (
     tag_in,
     zones_of,
 )
-from dnsd.manage.pending_files import FOLDER
 from dnsd.manage.pending_plan import Earlier, plan_pending
 from dnsd.manage.plan import plan_of
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor
+from dnsd.manage.state_names import PENDING
 from dnsd.manage.token_file import TokenFile, TokenFileError
 from dnsd.manage.tokens import Token
 from dnsd.model.record_parts import finished
@@ -306,7 +306,7 @@ class Scheduler:
     async def _act(self, actor: Actor, action: str, change: PendingChange, verb: Callable[[], None]) -> None:
         """Make or remove the file of a change, with its entry in the audit log. Raises RefusedError and OSError."""
         entry, needed = self._entry(actor, action, change), self._current.settings.audit.applies(action, removes=False)
-        file = f"{FOLDER}/{change.id}.json"
+        file = f"{PENDING}/{change.id}.json"
         try:
             await in_thread(partial(self._acts.carry_out, entry, file, verb, needs_evidence=needed))
         except EvidenceError as error:

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from dnsd.manage.state_names import SESSIONS
 from dnsd.manage.token_file import TokenFile, TokenFileError, secret_digest
 from dnsd.manage.tokens import Token
 from dnsd.model.times import parse_time, time_text
 from dnsd.store.kept_file import read_or_problem
 from dnsd.whole_file import replacing
 
-FILE_NAME = "sessions.json"  # in the state folder
 MAX_SIZE = 64 * 1024 * 1024  # octets; a larger file is not ours
 LIFETIME = timedelta(hours=12)
 SIGNATURE_SIZE = 64  # hexadecimal digits
@@ -50,7 +50,7 @@ class Sessions:
     def __init__(self, state: Path, tokens: TokenFile, report: Callable[[str], object] = str) -> None:
         """`report` is called with the problem of a damaged file."""
         self._report = report
-        self._file = state / FILE_NAME
+        self._file = state / SESSIONS
         self._tokens = tokens
         self._begun: dict[str, _Begun] = self._read()  # by digest of the secret, oldest first
 

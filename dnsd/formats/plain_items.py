@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from itertools import islice
 from typing import NamedTuple, NoReturn
 
@@ -44,19 +45,17 @@ ID_OR_QUOTED, TIME_OR_QUOTED = (rf'({part}|"{part}")' for part in (ID, TIME))
 LABEL = r"(?![nN](?:ull|ULL))(\w[-\w]{0,62}+)(?=[,\r\n])"  # the most common name
 END = r"[ ]*+(?:(?<= )#[^\n]*+)?+\r?+\n"  # of a line
 PAIRS, LINES = rf"(?:, {PAIR})*+", rf"(?:\1  {PAIR}{END})*+"
-FLOW = re.compile(
+FLOW = (
     rf"([ ]*+)- \{{name: (?:{LABEL}|({SCALAR}))(, type: \w++{PAIRS}, )content: ({SCALAR})({PAIRS})"
     rf"(?:, comment: ({SCALAR}))?+({PAIRS})(?:, id: {ID_OR_QUOTED})?+(?:, created_on: {TIME_OR_QUOTED})?+"
     rf"(?:, modified_on: {TIME_OR_QUOTED})?+(\}}{END})"
-    r"|",  # any other item: an empty match, so that the search does not skip it
-    re.ASCII,
+    r"|"  # any other item: an empty match, so that the search does not skip it
 )
-BLOCK = re.compile(
+BLOCK = (
     rf"([ ]*+)- name: (?:{LABEL}|({SCALAR}))({END}\1  type: \w++{END}{LINES}\1  )content: ({SCALAR})({END}{LINES})"
     rf"(?:\1  comment: ({SCALAR})\r?+\n)?+({LINES})(?:\1  id: {ID_OR_QUOTED}\r?+\n)?+"
     rf"(?:\1  created_on: {TIME_OR_QUOTED}\r?+\n)?+(?:\1  modified_on: {TIME_OR_QUOTED}\r?+\n)?+()"
-    r"|",
-    re.ASCII,
+    r"|"
 )
 LENGTHS = tuple(bytes((length,)) for length in range(MAX_LABEL + 1))
 MOST_ALIKE, MAX_ALIKE = 1_000, 512  # meanings that are kept, and the characters of each
@@ -97,7 +96,7 @@ class PlainItems:
 
     def read(self, text: str, start: int, end: int, column: int) -> int:
         """Read plain items in `column` from `start` on, not all at once; return the start of the first unread line."""
-        return self._read(BLOCK, text, self._read(FLOW, text, start, end, column), end, column)
+        return self._read(_pattern(BLOCK), text, self._read(_pattern(FLOW), text, start, end, column), end, column)
 
     def _read(self, pattern: re.Pattern[str], text: str, start: int, end: int, column: int) -> int:
         columns = self.columns
@@ -183,7 +182,13 @@ def _time(scalar: str | None) -> datetime | None:
 
 def begins_plain(text: str, start: int) -> bool:
     """Whether an item from `start` on looks plain."""
-    return any(match[0] for match in (FLOW.match(text, start), BLOCK.match(text, start)) if match)
+    return any(match[0] for match in (_pattern(one).match(text, start) for one in (FLOW, BLOCK)) if match)
+
+
+@cache
+def _pattern(items: str) -> re.Pattern[str]:
+    """The compiled form, made when items are first read: to compile both takes 30 ms of each start otherwise."""
+    return re.compile(items, re.ASCII)
 
 
 def _text(scalar: str) -> str:

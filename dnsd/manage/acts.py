@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from dnsd.manage.audit import AuditLog
 from dnsd.manage.audit_entries import Entry, PendingEntry, pending_entry
 from dnsd.manage.change import EvidenceError
+from dnsd.manage.state_names import ACTS
 from dnsd.manage.token_file import TokenFile, TokenFileError
 from dnsd.store.kept_file import DamagedFileError, kept, read_octets
 from dnsd.store.observations import FILE_NAME as OBSERVED
@@ -28,7 +29,6 @@ from dnsd.whole_file import make_folder, replacing
 
 T = TypeVar("T")
 
-FOLDER = "acts"  # in the state folder
 MAX_SIZE = 1024 * 1024  # octets of a file; an entry has at most about 150 kB
 NAME = re.compile(r"([0-9a-f]{32})\.json")
 TOKEN = re.compile(r"tokens/([0-9a-f]{32})")
@@ -56,7 +56,7 @@ class Acts:
     def __init__(self, state: Path, audit: AuditLog, report: Callable[[str], Any]) -> None:
         """`report` is called with each problem."""
         self._state = state
-        self._folder = state / FOLDER
+        self._folder = state / ACTS
         self._audit = audit
         self._report = report
         self._turn = Lock()

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
+from dnsd.manage.state_names import HISTORY
 from dnsd.manage.versions import (
     FILE,
     NAME_FORM,
@@ -47,7 +48,6 @@ from dnsd.whole_file import make_folder
 
 T = TypeVar("T")
 
-FOLDER = "history"  # in the state folder
 MAX_VERSIONS = 100  # of one object
 MAX_SIZE = 16 * 1024 * 1024  # octets of an object's versions that its newest one does not need
 MAX_OBJECTS = 10_000  # of one account, deleted ones included
@@ -72,7 +72,7 @@ class History:
 
     def __init__(self, state: Path, report: Callable[[str], object] = str, blocks: BlockStore | None = None) -> None:
         """`report` is called with the problem of each damaged version; `blocks` are shared with the good texts."""
-        self._folder = state / FOLDER
+        self._folder = state / HISTORY
         self._report = report
         self._blocks = blocks or BlockStore(state)
         self._lock = RLock()  # between threads that keep versions: of a change before it is made, and of changes made

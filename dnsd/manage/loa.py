@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 
 from dnsd.manage.refusal import Reason, refused
+from dnsd.manage.state_names import LOA
 from dnsd.model.times import parse_time, time_text
 from dnsd.store.kept_file import DamagedFileError, read_kept
 from dnsd.whole_file import make_folder, replacing
 
-FOLDER = "loa"  # in the state folder: a folder for each account, by id
 MAX_SIZE = 1024 * 1024  # octets of a document
 MAX_DOCUMENTS = 10  # of an account
 MAX_NAME = 200  # characters of a file name
@@ -45,7 +45,7 @@ class LoaDocuments:
 
     def __init__(self, state: Path, report: Callable[[str], object] = str) -> None:
         """`report` is called with the problem of each damaged document."""
-        self._folder = state / FOLDER
+        self._folder = state / LOA
         self._report = report
         self._adding = threading.Lock()  # from the count to the new files
 
@@ -150,7 +150,7 @@ def new_id() -> str:
 
 def file_of(account_id: str, document_id: str) -> str:
     """The path of a document's description in the state folder."""
-    return f"{FOLDER}/{account_id}/{document_id}.json"
+    return f"{LOA}/{account_id}/{document_id}.json"
 
 
 def no_document() -> Exception:

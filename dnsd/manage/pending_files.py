@@ -22,12 +22,12 @@ from dnsd.errors import shown
 from dnsd.manage.map_request import ACTIONS, MapRequest
 from dnsd.manage.pending import Due, PendingChange
 from dnsd.manage.refusal import Reason, refused
+from dnsd.manage.state_names import PENDING
 from dnsd.model.times import parse_time, time_text
 from dnsd.store.kept_file import DamagedFileError, read_kept
 from dnsd.store.write import FileChange
 from dnsd.whole_file import make_folder, replacing, sync
 
-FOLDER = "pending"  # in the state folder
 FORMAT = 1
 MAX_SIZE = 4 * 1024 * 1024  # octets of one file: the ids of 100,000 zones
 NAME = re.compile(r"([0-9a-f]{32})\.json")
@@ -37,7 +37,7 @@ class PendingFiles:
     """The files, written by one process. Methods other than `due` block, and raise OSError."""
 
     def __init__(self, state: Path) -> None:
-        self._folder = state / FOLDER
+        self._folder = state / PENDING
         self._due: dict[str, Due] = {}
         self._seen: dict[str, tuple[int, int, int]] = {}  # time, size and inode of each file, damaged ones included
         self._folder_time = 0

@@ -20,6 +20,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from dnsd.errors import DnsdError, shown
+from dnsd.manage.state_names import TOKENS, TOKENS_LOCK
 from dnsd.manage.token_format import (
     FORMAT,
     MAX_LINE,
@@ -33,8 +34,6 @@ from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.store.kept_file import DamagedFileError, read_kept, read_octets
 from dnsd.whole_file import hand_over, make_folder, replacing
 
-FILE_NAME = "tokens.json"  # in the state folder
-LOCK_NAME = "tokens.lock"
 PREFIX = "dnsd_"  # of secrets: scanners recognize a leaked one, and no secret looks like an option
 SECRET_SIZE = 32  # octets
 MAX_SIZE = 64 * 1024 * 1024  # octets of the file
@@ -75,7 +74,7 @@ class TokenFile:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._file = folder / FILE_NAME
+        self._file = folder / TOKENS
         self._content = _Content()
         self._testify: Testify | None = None
 
@@ -216,7 +215,7 @@ class TokenFile:
         try:
             make_folder(self._folder)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            with open(os.open(self._folder / LOCK_NAME, flags, 0o600), "rb+", buffering=0) as lock:
+            with open(os.open(self._folder / TOKENS_LOCK, flags, 0o600), "rb+", buffering=0) as lock:
                 _hand_over(lock.fileno(), self._folder)
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield

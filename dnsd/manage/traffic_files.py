@@ -14,11 +14,11 @@ from math import isfinite
 from pathlib import Path
 
 from dnsd.errors import shown
+from dnsd.manage.state_names import TRAFFIC
 from dnsd.manage.traffic import SERIES, Sample, TimeRange, Traffic
 from dnsd.store.kept_file import read_or_problem, seconds
 from dnsd.whole_file import replacing
 
-PREFIX = "traffic_"  # of the files' names
 FORM = "dnsd traffic 1"
 MAX_SIZE = 64 * 1024 * 1024  # octets of a file; more than the largest ring
 SAVED_EVERY: Mapping[TimeRange, int] = {TimeRange.HOUR: 6, TimeRange.DAY: 30, TimeRange.WEEK: 180}  # samples
@@ -74,7 +74,7 @@ class TrafficFiles:
         return None
 
     def _path(self, time_range: TimeRange) -> Path:
-        return self._folder / f"{PREFIX}{time_range}"
+        return self._folder / f"{TRAFFIC}{time_range}"
 
 
 def _line(sample: Sample) -> bytes:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from dnsd.manage.prefixes import ownership_token
+from dnsd.manage.state_names import VALIDATIONS
 from dnsd.manage.vrps import Vrp
 from dnsd.model.accounts import Account, Prefix
 from dnsd.model.dataset import Dataset
@@ -22,7 +23,6 @@ from dnsd.whole_file import replacing
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import TXT
 
-FILE_NAME = "validations"  # in the state folder
 LABEL = "cf-validation"  # as at Cloudflare, in front of the reverse zone's name
 LONGEST = {4: 24, 6: 48}  # of a prefix whose route most networks accept
 RESERVED_ASNS = frozenset((0, 23_456, 65_535, 4_294_967_295))  # RFC 7607, RFC 4893, RFC 7300
@@ -63,7 +63,7 @@ class Validations:
 
     def __init__(self, state: Path, report: Callable[[str], object] = str) -> None:
         """`report` is called with the problem of a damaged file."""
-        self._path = state / FILE_NAME
+        self._path = state / VALIDATIONS
         consequence = "no prefix counts as checked"
         results, problem = read_or_problem(self._path, _parsed, most=MAX_SIZE, consequence=consequence)
         self._results: dict[str, Validation] = results or {}

@@ -6,11 +6,11 @@ import importlib
 
 import dns.rdata
 
-from dnsd.model.public_suffixes import public_suffixes
-
 WEB = "dnsd.web.listener"
 LATE_MODULES = (
     WEB,
+    "dnsd.control.commands",
+    "dnsd.control.going_on",
     "dnsd.web.api_pages",
     "anyio._backends._asyncio",
     "concurrent.futures.thread",
@@ -30,4 +30,6 @@ def import_late_modules() -> None:
     for name in LATE_MODULES:
         importlib.import_module(name)
     dns.rdata.load_all_types()  # type: ignore[no-untyped-call]
+    from dnsd.model.public_suffixes import public_suffixes
+
     public_suffixes()

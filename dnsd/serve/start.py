@@ -34,7 +34,6 @@ from dnsd.net.listen import (
     open_stream_listener,
 )
 from dnsd.net.udp import Udp, available
-from dnsd.outbound.outbound import Outbound, OutboundSetup
 from dnsd.process.memory import share_heap
 from dnsd.process.parent import end_with_parent
 from dnsd.process.privileges import ServerUser, raise_descriptor_limit, user_to_assume
@@ -53,6 +52,7 @@ from dnsd.settings.values import SECRET_SIZE
 from dnsd.settings.written import state_folder_of
 from dnsd.worker.worker import Worker, WorkerSetup
 
+OUTBOUND = "dnsd.outbound.outbound"
 SWITCH_S = 0.0002  # after which a thread of control lets others go on; a change waits so long after each file it writes
 SUPERVISOR_WAIT_S, CONTROL_WAIT_S = 0.1, 0.2  # for a log line to be read; a worker does not wait
 
@@ -191,6 +191,7 @@ class _Server:
         drains = {one.index: self._worker(one.index, until_drained=True) for one in self.shared.workers}
         children = Children(Child(self.shared.control, self._control), workers, drains=drains)
         if one := self.shared.outbound:
+            importlib.import_module(OUTBOUND)  # now, as the process may be started again
             children.outbound = Child(one, partial(self._outbound, one))
         gc.freeze()  # so that garbage collection does not copy memory shared by the processes
         try:
@@ -259,6 +260,8 @@ class _Server:
                 sock.close()
         self._close_sockets(but=set())
         log = self._log_of(process, wait_s=CONTROL_WAIT_S)
+        from dnsd.outbound.outbound import Outbound, OutboundSetup
+
         setup = OutboundSetup(process=process, shared=self.shared, state=self.state, log=log)
         asyncio.run(Outbound(setup).run())
         return 0

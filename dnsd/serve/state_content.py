@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from dnsd.dashboard.sessions import FILE_NAME as SESSIONS
-from dnsd.manage.acts import FOLDER as ACTS
 from dnsd.manage.audit import FILE_NAME as AUDIT_LOG
 from dnsd.manage.audit import FOLDER as AUDIT_FOLDER
 from dnsd.manage.brake_file import FILE_NAME as BRAKE
 from dnsd.manage.drain_file import FILE_NAME as DRAINS
-from dnsd.manage.history import FOLDER as HISTORY
-from dnsd.manage.loa import FOLDER as LOA
-from dnsd.manage.pending_files import FOLDER as PENDING
-from dnsd.manage.token_file import FILE_NAME as TOKENS
-from dnsd.manage.token_file import LOCK_NAME as TOKENS_LOCK
-from dnsd.manage.traffic_files import PREFIX as TRAFFIC
-from dnsd.manage.validation import FILE_NAME as VALIDATIONS
+from dnsd.manage.state_names import (
+    ACTS,
+    HISTORY,
+    LOA,
+    PENDING,
+    SESSIONS,
+    TOKENS,
+    TOKENS_LOCK,
+    TRAFFIC,
+    VALIDATIONS,
+)
 from dnsd.process.snapshot_file import FILE_NAME as SNAPSHOT
 from dnsd.process.state import LOCK_FILE
 from dnsd.store.block_store import FOLDER as BLOCKS

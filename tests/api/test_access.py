@@ -21,7 +21,8 @@ from dnsd.manage.map_request import MapRequest
 from dnsd.manage.pending import PendingChange
 from dnsd.manage.pending_files import PendingFiles
 from dnsd.manage.prefixes import SERVICES
-from dnsd.manage.token_file import FILE_NAME, TokenFile
+from dnsd.manage.state_names import TOKENS
+from dnsd.manage.token_file import TokenFile
 from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.accounts import Account, AccountSettings
 from dnsd.model.fields import derived_id, parse_ip
@@ -365,8 +366,8 @@ def tokens(api: Api) -> Tokens:
         parent = file.find(found.one_area[Area.TOKENS, level], now)
         assert isinstance(parent, Token)
         made_id = file.create(name="", now=now, accounts=[A1], permissions=[(Area.TOKENS, READ)], parent=parent)[0].id
-        text = (api.folder / "state" / FILE_NAME).read_text()
-        (api.folder / "state" / FILE_NAME).write_text(text.replace(made_id, token_id))
+        text = (api.folder / "state" / TOKENS).read_text()
+        (api.folder / "state" / TOKENS).write_text(text.replace(made_id, token_id))
     return found
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from bench.api import RATE, START, Size, measure
-from dnsd.manage.token_file import FILE_NAME as TOKENS
+from dnsd.manage.state_names import TOKENS
 from dnsd.settings.written import state_folder
 from tests.api.server import A1, BASE, FILES, Api
 from tests.limits import HANG_S, IS_LONG, judged

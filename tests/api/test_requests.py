@@ -19,7 +19,8 @@ from dnsd.api.app import api_app
 from dnsd.api.codes import CODES
 from dnsd.api.routes import BASE
 from dnsd.manage.refusal import Reason, refused
-from dnsd.manage.token_file import FILE_NAME, TokenFile
+from dnsd.manage.state_names import TOKENS
+from dnsd.manage.token_file import TokenFile
 from dnsd.process.turns import ClientGoneError
 from tests.api.server import A1, MI, PREFIX1, Z1, Api
 from tests.limits import HANG_S
@@ -592,7 +593,7 @@ def test_only_the_operator_learns_about_problems_with_files(tmp_path: Path) -> N
 
 def test_damaged_token_file_refuses_every_token(tmp_path: Path) -> None:
     broker = Broker(tmp_path, RuntimeError())
-    (tmp_path / FILE_NAME).write_text("{}")
+    (tmp_path / TOKENS).write_text("{}")
     response = broker.get("/user", broker.operator)
     assert envelope(response) == (503, 1008)
     assert str(tmp_path) not in response.text

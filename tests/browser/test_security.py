@@ -10,7 +10,8 @@ import pytest
 
 from dnsd.api.access import Need
 from dnsd.dashboard.routes import ROUTES, PageRoute
-from dnsd.manage.token_file import FILE_NAME, TokenFile
+from dnsd.manage.state_names import TOKENS
+from dnsd.manage.token_file import TokenFile
 from dnsd.manage.tokens import AccessLevel, Token
 from dnsd.model.fields import derived_id
 from tests.api.server import Api
@@ -401,7 +402,7 @@ def people(still: Api) -> Iterator[dict[str, Person]]:
     own = file.find(tokens["own"], datetime.now(UTC))
     assert isinstance(own, Token)
     child, _ = file.create(name="child", now=datetime.now(UTC), parent=own)
-    written = still.folder / "state" / FILE_NAME
+    written = still.folder / "state" / TOKENS
     written.write_text(written.read_text().replace(child.id, TOKEN))
     found = {name: Person(still, token).__enter__() for name, token in tokens.items()}
     yield found

@@ -83,7 +83,7 @@ COMMANDS = {
     "map": {*RULES, "publicsuffixlist"},
     "reload": {"yaml"},
     "schema": RULES,
-    "serve": {*RULES, "asyncio", "psutil", "publicsuffixlist", "watchfiles"},
+    "serve": {*RULES, "asyncio"},
     "status": {"yaml"},
     "token": RULES,
     "zone": {*RULES, "publicsuffixlist"},

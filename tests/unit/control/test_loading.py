@@ -14,8 +14,8 @@ import pytest
 from dnsd.app import Loaded
 from dnsd.control import reading
 from dnsd.control.attempt import Attempt
+from dnsd.control.commands import reply
 from dnsd.control.guarded import Force, UnsettledError
-from dnsd.control.local import _reply
 from dnsd.manage.change import Make
 from dnsd.manage.draft import Draft
 from dnsd.manage.maps import delete_map, edit_map
@@ -238,7 +238,7 @@ def test_a_reload_reports_its_own_revision(world: Scheduling) -> None:
 
         disable(world, "acme")
         loader.reload = and_more  # type: ignore[method-assign]
-        return await _reply(life.control, MessageKind.RELOAD, b'{"force": false}')
+        return await reply(life.control, MessageKind.RELOAD, b'{"force": false}')
 
     found = world.run(reload)
     assert (found["ok"], found["revision"], found["served"], found["late"]) == (True, 2, 2, [])

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dnsd.dashboard.sessions import FILE_NAME, LIFETIME, MAX_SESSIONS, Sessions
+from dnsd.dashboard.sessions import LIFETIME, MAX_SESSIONS, Sessions
+from dnsd.manage.state_names import SESSIONS
 from dnsd.manage.token_file import TokenFile
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,6 +32,6 @@ def test_tokens_that_end_leave_no_sessions(tmp_path: pathlib.Path, end: str) -> 
             token, secret = tokens.create(name="tenant", now=NOW)
         assert sessions.find(last.secret, NOW) is None
     sessions.begin(token, secret, NOW)
-    assert len(json.loads((tmp_path / FILE_NAME).read_bytes())) == 2
+    assert len(json.loads((tmp_path / SESSIONS).read_bytes())) == 2
     assert sessions.find(kept.secret, NOW) == kept
     assert sessions.find(kept.secret, NOW + LIFETIME) is None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dnsd.manage.state_names import TRAFFIC
 from dnsd.manage.traffic import (
     MAPS,
     MAX_NAMED,
@@ -21,7 +22,7 @@ from dnsd.manage.traffic import (
     TimeRange,
     Traffic,
 )
-from dnsd.manage.traffic_files import FORM, PREFIX, SAVED_EVERY, TrafficFiles
+from dnsd.manage.traffic_files import FORM, SAVED_EVERY, TrafficFiles
 from dnsd.metrics import Key
 
 START = 1_700_000_000.0
@@ -159,10 +160,10 @@ DAMAGED = {
 def test_damaged_file_starts_its_range_again(tmp_path: Path, content: bytes) -> None:
     before, files = filled(100), TrafficFiles(tmp_path)
     files.save(files.all(before))
-    (tmp_path / f"{PREFIX}day").write_bytes(content)
+    (tmp_path / f"{TRAFFIC}day").write_bytes(content)
     after = Traffic()
     (problem,) = TrafficFiles(tmp_path).load(after)
-    assert problem.startswith(f"{tmp_path}/{PREFIX}day is corrupt: ")
+    assert problem.startswith(f"{tmp_path}/{TRAFFIC}day is corrupt: ")
     assert problem.endswith("; the traffic of the last day starts again")
     hour, day, week = all_samples(after)
     assert (len(hour), len(day), len(week)) == (10, 0, 1)
@@ -184,7 +185,7 @@ def grown(path: Path) -> None:
 def test_file_of_a_wrong_kind_or_size_is_told(tmp_path: Path, harm: Callable[[Path], None]) -> None:
     files = TrafficFiles(tmp_path)
     files.save(files.all(filled(100)))
-    harm(tmp_path / f"{PREFIX}week")
+    harm(tmp_path / f"{TRAFFIC}week")
     traffic = Traffic()
     (problem,) = TrafficFiles(tmp_path).load(traffic)
     assert "traffic_week is corrupt: moved aside as traffic_week.damaged" in problem

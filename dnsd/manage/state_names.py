@@ -1,0 +1,13 @@
+"""The names, in the state folder, of what modules keep there that a start imports only once DNS is answered."""
+
+from __future__ import annotations
+
+ACTS = "acts"  # a folder, as HISTORY, LOA and PENDING
+HISTORY = "history"
+LOA = "loa"  # has a folder for each account, by id
+PENDING = "pending"
+SESSIONS = "sessions.json"
+TOKENS = "tokens.json"
+TOKENS_LOCK = "tokens.lock"
+TRAFFIC = "traffic_"  # names of several files begin like this
+VALIDATIONS = "validations"
