@@ -22,7 +22,6 @@ from dnsd.errors import InvalidDataError, Problem, in_order
 from dnsd.formats.zone_text import ZoneText
 from dnsd.model.advertisement import NO_ROUTES, Routes, observed_warnings
 from dnsd.model.dataset import Dataset
-from dnsd.model.pool import slips
 from dnsd.model.quota_rules import Uses, quota_warnings, uses_of
 from dnsd.model.sightings import NEVER_SEEN, ObjectTimes, see
 from dnsd.model.zone_rules import WIDEST_LIMITS
@@ -34,10 +33,10 @@ from dnsd.settings.server import Settings
 from dnsd.store.directory import FileKind, Files, SizeLimit, SourceFile, account_of, contents_of
 from dnsd.store.files_edit import FilesEdit
 from dnsd.store.folder import is_folder, read_file, read_files
-from dnsd.store.hold import MayGo, Served, Stopped, load_served
+from dnsd.store.hold import MayGo, Served, Stopped
+from dnsd.store.judging import LastGood, judge_and_load
 from dnsd.store.kept_zones import NOTHING_KEPT, KeptZones
-from dnsd.store.load import NOTHING, Judged, Loading, Stored, load_files
-from dnsd.store.policies import changed_policies
+from dnsd.store.load import NOTHING, Loading, Stored, load_files
 from dnsd.store.room import Room
 from dnsd.store.text_file import MIB, Content
 
@@ -149,33 +148,20 @@ def load(
     settings_file, files = _usable(source, config, others)
     settings = settings_file.settings
     stored = previous.stored if previous else NOTHING
-    room = _room(settings, others)
-    loading = Loading(
-        settings.nameservers,
-        stored,
-        progress,
-        limits=settings.rrset_limits,
-        room=room,
-        good=good,
-        kept=kept,
+    limits, room = settings.rrset_limits, _room(settings, others)
+    loading = Loading(settings.nameservers, stored, progress, limits=limits, room=room, good=good, kept=kept)
+    served = judge_and_load(
+        loading,
+        files,
+        LastGood(good, good_policies, previous.dataset if previous else None),
+        may_go,
+        stopped,
+        may_hold=settings.on_error is not OnError.REFUSE,
+        was_held=bool(previous and previous.held),
     )
-    judged = loading.judge(files)
-    slipping = _slipping(loading, files, judged, previous, good_policies, may_go)
-    is_clean = not judged.has_errors and not slipping and not (previous and previous.held)
-    may_hold = stopped or not (is_clean or settings.on_error is OnError.REFUSE)
-    before = good() if may_hold else None
-    if before is not None:
-        served = load_served(loading, files, before, may_go, stopped)
-    elif stopped:
-        raise InvalidDataError(problem for problems in stopped.values() for problem in problems)
-    elif slipping:
-        raise InvalidDataError(judged.stored.locate(slipping))
-    else:
-        served = Served(loading.accept(judged), files, {})
     seen, data = (previous.times, previous.dataset) if previous else (seen, None)
     times = see(served.stored.dataset, now or datetime.now(UTC), before=seen, previous=data)
-    routes = previous.observed if previous else observed
-    return _built(source, settings_file, served, times, routes, previous, kept)
+    return _built(source, settings_file, served, times, previous.observed if previous else observed, previous, kept)
 
 
 def _usable(source: Source, config: Path, others: Callable[[], Iterable[int]]) -> tuple[SettingsFile, Files]:
@@ -187,26 +173,6 @@ def _usable(source: Source, config: Path, others: Callable[[], Iterable[int]]) -
         message = f"there is no folder {source.folder}"
         raise InvalidDataError([settings_file.locate(Problem(str(config), ("data",), message))])
     return settings_file, source.files
-
-
-def _slipping(
-    loading: Loading,
-    found: Files,
-    judged: Judged,
-    previous: Loaded | None,
-    good_policies: Callable[[], Files | None],
-    may_go: MayGo,
-) -> list[Problem]:
-    """The accounts that files without errors would take off their bar from the pool by a slip."""
-    if judged.has_errors:
-        return []
-    if previous:
-        before = previous.dataset
-    elif good := good_policies():
-        before = changed_policies(loading, found, good)
-    else:
-        return []
-    return [*slips(before, judged.stored.dataset, may_go)]
 
 
 def load_change(

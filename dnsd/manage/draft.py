@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,6 +20,7 @@ from dnsd.formats.zone_edit import edited_zone_text
 from dnsd.formats.zone_text import ZoneText
 from dnsd.manage.brake import Author
 from dnsd.manage.refusal import Reason, refused, refused_for
+from dnsd.manage.request_terms import RequestTerms
 from dnsd.model.changes import change_problems
 from dnsd.model.dataset import Dataset
 from dnsd.model.edits import RecordEdit, keep_parts
@@ -37,13 +38,6 @@ from dnsd.store.write import FileChange
 from dnsd.store.yaml_records import RECORDS
 from dnsd.wire.names import parse_name_text
 
-# Keys of a file that are also fields of a request.
-REQUEST_FIELDS = (
-    *("ips", "memberships", "description", "default_sni", "enabled", "immutable"),
-    *("name", "status", "verified", "pool"),
-)
-
-CONFLICT = "it conflicts with another account"
 Document = dict[str, Any]  # the content of a YAML file, as plain data
 
 
@@ -264,14 +258,14 @@ class Draft:
         try:
             loaded = load_change(self.loaded, self._edited(), self.now, self._read, known=known)
         except InvalidDataError as error:
-            raise refused_for(map(self._in_terms_of_request, error.problems)) from None
+            raise refused_for(self._in_terms(error.problems)) from None
         if unresolved := [problem for problem in loaded.flattening if self._is_new_target(problem)]:
             raise refused_for(replace(problem, warning=False, path=()) for problem in unresolved)
         broken = change_problems(self.dataset, loaded.dataset, by_operator=self.by_operator, forced=self.forced)
         quotas = loaded.settings.quotas
         broken += quota_problems(self.dataset, loaded.dataset, self.loaded.uses, loaded.uses, quotas)
         if broken:
-            raise refused_for(map(self._in_terms_of_request, broken), Reason.FORBIDDEN)
+            raise refused_for(self._in_terms(broken), Reason.FORBIDDEN)
         self._keep_parts(loaded)
         return loaded
 
@@ -305,32 +299,17 @@ class Draft:
             return False
         return all((one.source, one.message) != (problem.source, problem.message) for one in self.loaded.flattening)
 
-    def _in_terms_of_request(self, problem: Problem) -> Problem:
-        """A problem in terms of the request: with a path in the request's body, or with the name of another file.
-
-        Only the operator learns about other accounts.
-        """
-        is_about_others = not self._accounts() >= {account_of(problem.source), account_of(problem.other)}
-        if is_about_others and not self.by_operator:
-            path = problem.path if problem.source in self._written else ()
-            return replace(problem, path=path, message=CONFLICT)
-        self.names_others |= is_about_others
-        if problem.source in self._written or problem.source in self._removed:
-            return replace(problem, path=self._place(problem))
-        return replace(problem, path=(), message=f"{problem.source}: {problem.message}")
-
-    def _place(self, problem: Problem) -> Path:
-        """The place in the request of a problem with a place in a file; empty if unknown."""
-        first, *rest = problem.path or ("",)
-        if first == "records":
-            return self.places.get(problem.source, {}).get(rest[0], ()) if rest and isinstance(rest[0], int) else ()
-        if first in ("prefixes", "static_ips"):
-            return tuple(step for step in rest[-1:] if isinstance(step, str))
-        return problem.path if first in REQUEST_FIELDS else ()
-
-    def _accounts(self) -> set[str]:
-        """The keys of the accounts with changed files."""
-        return {"", *map(account_of, (*self._written, *self._removed))}
+    def _in_terms(self, problems: Iterable[Problem]) -> list[Problem]:
+        """Problems in terms of the request."""
+        terms = RequestTerms(
+            written=self._written.keys(),
+            removed=self._removed.keys(),
+            places=self.places,
+            by_operator=self.by_operator,
+        )
+        found = [*problems]
+        self.names_others |= self.by_operator and any(map(terms.is_about_others, found))
+        return [*map(terms.of, found)]
 
     def touched(self) -> list[SourceFile]:
         """The files to write or remove, as loaded; without new files."""
