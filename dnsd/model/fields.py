@@ -32,7 +32,7 @@ MAX_PROBLEMS = 100  # of one object; more would not help the reader
 MAX_SHOWN = 60  # characters of the user's text in a message
 F = TypeVar("F", bound="Fields")
 
-CONTROL_CHARACTERS = re.compile(r"[\0-\x07\x0b\x0e-\x1f\x7f-\x9f]")  # not allowed in texts; except \b \f \n \r \t
+CONTROL_CHARACTERS = re.compile(r"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # not allowed in texts; except \t \n \r
 
 
 class Fields(BaseModel):

@@ -22,7 +22,7 @@ def warnings(folder: Path, comment: str, tag: str, description: str) -> list[str
     return [str(one) for one in load(folder / "dnsd.yaml", {}).warnings if "control characters" in one.message]
 
 
-@pytest.mark.parametrize("escape", [r"\e", r"\x1b", r"\a", r"\0", r"\x7f", r"\x9b"])
+@pytest.mark.parametrize("escape", [r"\e", r"\x1b", r"\a", r"\b", r"\f", r"\v", r"\0", r"\x7f", r"\x9b"])
 def test_control_characters_in_yaml_are_a_warning_with_their_place(tmp_path: Path, escape: str) -> None:
     found = warnings(tmp_path, f'"a{escape}b"', f'"{escape}"', f'"{escape}[2J"')
     assert sorted(line.split(": ")[1] for line in found) == ["description", "records[0].comment", "records[0].tags[0]"]
