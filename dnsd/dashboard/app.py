@@ -31,11 +31,11 @@ from dnsd.dashboard.page import (
     VISITOR,
     Download,
     HtmlPage,
-    Pages,
     Redirect,
     begin_session,
     downloaded,
     notice_of,
+    pages,
     redirected,
     sentence,
     set_cookie,
@@ -91,7 +91,7 @@ class _Dashboard:
         self._sessions = Sessions(state, service.tokens, report)
         self._saving = OneByOne()  # the sessions' file: other requests do not wait for the disk
         self._access = Access(service.tokens)
-        self._pages = Pages()
+        self._pages = pages()
         self._report = report
 
     async def answer(self, route: PageRoute, request: Request) -> Response:

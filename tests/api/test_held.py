@@ -53,7 +53,7 @@ def cli(api: Api, *arguments: str) -> subprocess.CompletedProcess[str]:
 def page(api: Api, path: str) -> tuple[int, list[str]]:
     """The status and lines of a page for monitors."""
     line = next(line for line in api.dns.stdout.text().splitlines() if line.endswith(" metrics"))
-    reply = httpx.get(f"http://{line.split()[2]}{path}", timeout=HANG_S)
+    reply = api.client.get(f"http://{line.split()[2]}{path}")
     return reply.status_code, reply.text.splitlines()
 
 

@@ -18,7 +18,7 @@ class Person:
     """A session of a token; `secret` is the secret in its forms."""
 
     def __init__(self, api: Api, token: str | None) -> None:
-        self.client = httpx.Client(base_url=api.origin, timeout=HANG_S)
+        self.client = httpx.Client(base_url=api.origin, timeout=HANG_S, verify=api.trust or False)
         self.token = token
         self.secret = ""
 

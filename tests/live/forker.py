@@ -1,4 +1,4 @@
-"""A process that has imported `dnsd`, and forks for each run of it: `python -m tests.live.forker FD`.
+"""A process that has imported `dnsd` and compiled its pages, and forks for each run: `python -m tests.live.forker FD`.
 
 Requests come over a socket, each with the descriptors of the run's standard output, standard error, and exit status;
 the reply is the pid. The exit status follows when the run has ended. `tests/live/forked.py` has the other side. Runs
@@ -19,6 +19,7 @@ import sys
 from typing import Any
 
 import dnsd.cli.commands
+from dnsd.dashboard.page import pages
 from dnsd.serve.late_modules import import_late_modules
 
 REQUEST_SIZE = 200_000  # octets: arguments and environment
@@ -30,6 +31,7 @@ def main(requests: int) -> None:
     for names in dnsd.cli.commands.MODULES.values():
         for name in names:
             importlib.import_module(f"dnsd.cli.{name}")
+    pages()
     gc.collect()
     gc.freeze()  # so that garbage collection does not copy memory shared with the runs
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's; the end of the tests ends this process, too

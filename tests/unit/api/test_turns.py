@@ -14,7 +14,7 @@ import pytest
 from dnsd.api.envelope import Listed, Page, Reply, response
 from dnsd.api.records.search import record_search
 from dnsd.api.turns import after_change, planned, planned_by
-from dnsd.dashboard.page import HtmlPage, Pages
+from dnsd.dashboard.page import HtmlPage, pages
 from dnsd.formats import zone_export
 from dnsd.formats.zone_export import export
 from dnsd.manage.record_ids import find_records, shown_page
@@ -64,7 +64,7 @@ def large_zone(records: int) -> Zone:
 def form_page(pairs: int) -> Steps[object]:
     kept = [("zone", str(number)) for number in range(pairs)]
     visit = MagicMock(notice="", session=MagicMock(secret="s"), accounts=list, brake=lambda: None)
-    return Pages().rendered(HtmlPage("resume.html", {"then": "/", "pairs": kept}), visit)
+    return pages().rendered(HtmlPage("resume.html", {"then": "/", "pairs": kept}), visit)
 
 
 LONG = {

@@ -14,9 +14,9 @@ from pathlib import Path
 from dnsd.serve.late_modules import import_late_modules
 import_late_modules()
 before = {*sys.modules}
-from dnsd.dashboard.page import Pages
+from dnsd.dashboard.page import pages
 from dnsd.net.tls import PairFiles, load_pair
-Pages()
+pages()
 load_pair(PairFiles(*map(Path, sys.argv[1:])))
 print(*sorted({*sys.modules} - before))
 """
