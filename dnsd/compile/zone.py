@@ -38,6 +38,7 @@ SEVERAL = 4  # beside the others: the name has several records
 NOT_HIDDEN = 256
 IS_RULED = bytes(mark & RULED for mark in range(256))
 IS_SINGLE = bytes(mark in (STORED, RULED) for mark in range(256))
+IS_APART = bytes(bool(mark & APART) for mark in range(256))
 
 
 class PackedZone(NamedTuple):
@@ -159,18 +160,20 @@ class ZonePacker:
         while index >= 0:
             yield self.row(records.owners[index], [index])
             index = marks.find(APART, index + 1)
-        apart = records.indexes_of({*records.owners.at(array("I", self._apart_of_several(marks)))})
-        for owner, indexes in apart.items():
-            yield self.row(owner, indexes)
-        done = {*chain.from_iterable(apart.values())}
-        rest = array("I", filterfalse(done.__contains__, records.grouped)) if done else records.grouped
+        rest = records.grouped
+        if found := array("I", self._apart_of_several(marks)):
+            apart = records.indexes_of({*records.owners.at(found)})
+            for owner, indexes in apart.items():
+                yield self.row(owner, indexes)
+            done = {*chain.from_iterable(apart.values())}
+            rest = array("I", filterfalse(done.__contains__, rest))
         if rest:
             yield self._rows(*records.together(rest), marks)
 
     def _apart_of_several(self, marks: Marks) -> Iterator[int]:
         """The indexes of records for which their names, with several records, stand apart."""
         grouped, traits = self.records.grouped, self.records.traits
-        if any(mark & APART for mark in set(marks)):
+        if 1 in marks.translate(IS_APART):
             yield from compress(grouped, map(APART.__and__, map(marks.__getitem__, grouped)))
         decides = [one.is_hidden or one.rtype in (CNAME, DNAME) for one in self.treatments]
         if any(decides):

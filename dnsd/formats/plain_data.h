@@ -53,7 +53,7 @@ static inline const unsigned char *skip(const unsigned char *at, int what) {
 static inline Py_ssize_t size_of(Span span) { return span.end - span.at; }
 
 /* Divide a line, which ends with a newline, like plain_lines.LINE. 0 if it has another form. */
-static int divide(const unsigned char *at, Line *line) {
+static inline int divide(const unsigned char *at, Line *line) {
     line->owner.at = at;
     at = *at == '@' ? at + 1 : skip(at, NAME);
     line->owner.end = line->head.at = at;

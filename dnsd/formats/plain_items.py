@@ -4,7 +4,7 @@
 
 The text around the content means the same in every item. This module does not interpret it: it remembers the meaning
 that the full reader found. Only names, common data, ids and times, which differ from item to item, have code of their
-own. An item with an unknown part is left to the full reader.
+own. An item with an unknown part is left to the full reader. _items.c reads the plainest items, with the same meaning.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache
+from functools import cache, cached_property, partial
 from itertools import islice
 from typing import NamedTuple, NoReturn
 
+from dnsd.compiled import require
 from dnsd.formats.plain_data import MAX_PLAIN, ParseName, parse_plain
 from dnsd.formats.plain_lines import KnownParts, room_in
 from dnsd.model.columns import Columns
@@ -24,6 +25,12 @@ from dnsd.model.records import MAX_COMMENT, Identity, Record, Traits, parse_owne
 from dnsd.wire.addresses import packed_plain
 from dnsd.wire.names import MAX_LABEL, MAX_NAME, ROOT, name_text
 from dnsd.wire.rdata import AAAA, CNAME, A
+
+try:
+    require("dnsd.formats._items")
+    from dnsd.formats import _items as compiled
+except ImportError:  # no compiler was found
+    compiled = None  # type: ignore[assignment]
 
 MAX_AT_ONCE = 10_000  # items
 UNQUOTED_STRING = re.compile(r"[!#-~][ -~]{0,254}")  # RFC 1035 §3.3: at most 255 octets
@@ -81,6 +88,16 @@ class ItemForm(NamedTuple):
     datas: dict[str, ItemData]  # known contents of this type and priority, as in the text
 
 
+class Alike(NamedTuple):
+    """What items with the same text around their contents have in common. _items.c reads these fields by position."""
+
+    before: str  # up to the content
+    after: str  # from the content on, up to the end of the line
+    rtype: int
+    traits: int  # index of the traits
+    parse: Callable[[str], tuple[bytes, Identity | None] | None]  # any content -> wire form, and what is kept of it
+
+
 class PlainItems:
     """The plain items of one zone's records, read into columns."""
 
@@ -90,12 +107,26 @@ class PlainItems:
         self._zone_name = zone_name
         self._zone_text = name_text(zone_name)
         self._interpret = interpret
-        self._names, self._hosts = KnownParts(zone_name, _no_meaning), KnownParts(ROOT, _no_meaning)
         self._meanings: dict[Common, Meaning] = {}  # with any comment
         self._datas: dict[tuple[int, int | None], dict[str, ItemData]] = {}
 
+    @cached_property
+    def _names(self) -> KnownParts:
+        return KnownParts(self._zone_name, _no_meaning)
+
+    @cached_property
+    def _hosts(self) -> KnownParts:
+        return KnownParts(ROOT, _no_meaning)
+
     def read(self, text: str, start: int, end: int, column: int) -> int:
         """Read plain items in `column` from `start` on, not all at once; return the start of the first unread line."""
+        if compiled:
+            columns = self.columns
+            place = text, start, end, column, self._zone_name, self._zone_text
+            after, traits = compiled.read(self, columns.owners, columns.rdatas, columns.identities, *place)
+            columns.traits.frombytes(traits)
+            if after > start:
+                return after
         return self._read(_pattern(BLOCK), text, self._read(_pattern(FLOW), text, start, end, column), end, column)
 
     def _read(self, pattern: re.Pattern[str], text: str, start: int, end: int, column: int) -> int:
@@ -129,6 +160,24 @@ class PlainItems:
             traits.append(form.traits)
             start = match.end()
         return start
+
+    def alike(self, line: str) -> Alike | None:
+        """What items with the same text around the content as in this one have in common; None unless it is plain."""
+        match = _pattern(FLOW).match(line)
+        if match is None or match[1] is None:
+            return None
+        _, _, _, before, _, after, comment, later, record_id, *times, ending = match.groups()
+        if comment is not None or record_id or times != NO_TIMES:
+            return None
+        form = self._form((before, after, None, later, ending), match)
+        if form is None:
+            return None
+        parse = partial(self._data_alike, form)
+        return Alike(f"{before}content: ", after + later + ending, form.rtype, form.traits, parse)
+
+    def _data_alike(self, form: ItemForm, scalar: str) -> tuple[bytes, Identity | None] | None:
+        data = form.datas.get(scalar) or self._data(form, scalar)
+        return data and (data[0], None if data[1] is None else Identity(written=data[1]))
 
     def _form(self, parts: ItemParts, match: re.Match[str]) -> ItemForm | None:
         """The form of an item with these parts; None if the item is wrong or one for the full reader."""

@@ -37,7 +37,18 @@ MANY_GROUPED = 100_000  # records, with which finding all names with several aga
 class Records(Sequence[Record]):
     """The records of a zone, in order; immutable."""
 
-    __slots__ = ("_most", "_parts", "_repeats", "distinct", "grouped", "identities", "owners", "rdatas", "traits")
+    __slots__ = (
+        "_most",
+        "_parts",
+        "_repeats",
+        "_types",
+        "distinct",
+        "grouped",
+        "identities",
+        "owners",
+        "rdatas",
+        "traits",
+    )
 
     def __init__(
         self,
@@ -58,6 +69,7 @@ class Records(Sequence[Record]):
         self._most = most  # records of one name; None: not counted yet
         self._repeats: Mapping[int, int] | None = None  # None: not found yet
         self._parts: RecordParts | None = None
+        self._types: frozenset[int] | None = None
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Records:
@@ -128,9 +140,12 @@ class Records(Sequence[Record]):
         """The type of the record at `index`."""
         return self.distinct[self.traits[index]].rtype
 
-    def types(self) -> set[int]:
+    @property
+    def types(self) -> frozenset[int]:
         """The types of all records."""
-        return {traits.rtype for traits in self.distinct}
+        if self._types is None:
+            self._types = frozenset([traits.rtype for traits in self.distinct])
+        return self._types
 
     def owners_and_types(self) -> Iterator[tuple[bytes, int]]:
         """The owner name and type of each record."""
@@ -237,8 +252,10 @@ class Records(Sequence[Record]):
 
     def of_types(self, types: Collection[int]) -> array[int]:
         """The indexes of the records of these types."""
-        is_wanted = bytes(traits.rtype in types for traits in self.distinct)
-        return array("I", chosen(self.traits, is_wanted) if any(is_wanted) else b"")
+        if self.types.isdisjoint(types):
+            return array("I")
+        is_wanted = bytes([traits.rtype in types for traits in self.distinct])
+        return array("I", chosen(self.traits, is_wanted))
 
     @property
     def most_of_a_name(self) -> int:
@@ -255,6 +272,8 @@ class Records(Sequence[Record]):
 
     def _find_repeats(self) -> Iterator[tuple[int, int]]:
         # Records that repeat each other differ in the case of letters at most. Few zones have two like that.
+        if not self.grouped:
+            return
         owners, rdatas = self.owners, self.rdatas
         columns = owners.octets, owners.ends, rdatas.octets, rdatas.ends
         suspects = array("I", like(*columns, self.grouped, HASH_KEY))

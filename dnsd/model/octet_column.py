@@ -133,6 +133,8 @@ class OctetColumn(Sequence[bytes]):
 
     def larger(self, size: int) -> array[int]:
         """The indexes of items with more octets than `size`."""
+        if len(self.octets) <= size:
+            return array("I")
         return array("I", larger(self.octets, self.ends, size))
 
     def is_same(self, start: int, stop: int, other: OctetColumn, place: int) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from heapq import nsmallest
 from itertools import chain, islice
 from operator import itemgetter
@@ -67,22 +66,26 @@ RrsetIndexes = Mapping[int, list[int]]  # of one name: type -> indexes of its re
 
 def zone_problems(zone: Zone, limits: RrsetLimits = DEFAULT_LIMITS) -> list[Problem]:
     """The problems and warnings of a zone, MAX_PROBLEMS of each at most, at the paths of records: `records[3]`."""
-    rules = (_surplus, partial(_oversized, limits), _cname_conflicts, _misplaced)
-    found = chain(
-        (
-            finding
-            for owner, rrsets in _names_to_check(zone, limits)
-            for rule in rules
-            for finding in rule(zone, owner, rrsets)
-        ),
-        _duplicates(zone),
-        _below_dnames(zone),
-    )
-    first, doubtful = _first(found), _first(_doubtful(zone))
-    return [
-        *(Problem(zone.key, ("records", index), message, rule=rule) for index, message, rule in first),
-        *(Problem(zone.key, ("records", index), message, warning=True) for index, message in doubtful),
+    found = [
+        Problem(zone.key, ("records", index), message, rule=rule)
+        for index, message, rule in _first(_broken_rules(zone, limits))
     ]
+    if not DOUBTFUL.isdisjoint(zone.records.types):
+        doubtful = _first(_doubtful(zone))
+        found += [Problem(zone.key, ("records", index), message, warning=True) for index, message in doubtful]
+    return found
+
+
+def _broken_rules(zone: Zone, limits: RrsetLimits) -> Iterator[Finding]:
+    for owner, rrsets in _names_to_check(zone, limits):
+        yield from _surplus(zone, owner, rrsets)
+        yield from _oversized(limits, zone, owner, rrsets)
+        yield from _cname_conflicts(zone, owner, rrsets)
+        yield from _misplaced(zone, owner, rrsets)
+    for index, first in zone.records.repeats().items():
+        yield index, f"duplicate of records[{first}] (RFC 2181 §5)", BrokenRule.IDENTICAL_RECORD
+    if DNAME in zone.records.types:
+        yield from _below_dnames(zone)
 
 
 def _first(found: Iterable[F]) -> list[F]:
@@ -95,8 +98,6 @@ def _first(found: Iterable[F]) -> list[F]:
 def _doubtful(zone: Zone) -> Iterator[tuple[int, str]]:
     """Indexes of records whose meaning probably differs from their author's intention, each with a warning."""
     records = zone.records
-    if DOUBTFUL.isdisjoint(records.types()):
-        return
     over_soa = (index for index in records.of_types({RRSIG}) if records.rdatas[index].startswith(OVER_SOA))
     signatures = (index for index in over_soa if records.owners[index] == zone.name)
     yield from ((index, SIGNED) for index in islice(signatures, 1))
@@ -119,19 +120,19 @@ def _names_to_check(zone: Zone, limits: RrsetLimits) -> Iterator[tuple[bytes, Rr
     largest = limits.octets // few - RECORD_HEAD
     large = records.rdatas.larger(largest)
     misplaced = (index for index in owners.starting(ASTERISK) if records.rtype(index) in NOT_AT_WILDCARDS)
-    soas = records.of_types({SOA})
-    if len(soas) == 1 and owners[soas[0]] == zone.name:  # as in any zone
-        soas = soas[1:]
-    indexes = {owners[index]: [index] for index in chain(soas, records.of_types({DNAME}), large, misplaced)}
+    single = records.of_types({SOA, DNAME})
+    if len(single) == 1 and owners[single[0]] == zone.name:  # the SOA alone, as in nearly all zones
+        single = single[1:]
+    indexes = {owners[index]: [index] for index in chain(single, large, misplaced)}
     wanted = set(indexes)
-    if CNAME in records.types():
+    if CNAME in records.types:
         types = [traits.rtype for traits in records.distinct]
         named = zip(records.grouped, owners.at(records.grouped), strict=True)
         wanted.update(owner for index, owner in named if types[records.traits[index]] == CNAME)
     if records.most_of_a_name > few:
         wanted.update(owner for owner, number in records.shared().items() if number > few)
-    several = defaultdict(list)
-    for index in records.of_names(wanted):
+    several: dict[bytes, list[int]] = defaultdict(list)
+    for index in records.of_names(wanted) if wanted else ():
         several[owners[index]].append(index)
     indexes |= several
     for owner, at_owner in indexes.items():
@@ -170,11 +171,6 @@ def _records(rtype: int, owner: bytes) -> str:
     return f"{type_text(rtype)} records at {name_text(owner)}"
 
 
-def _duplicates(zone: Zone) -> Iterator[Finding]:
-    for index, first in zone.records.repeats().items():
-        yield index, f"duplicate of records[{first}] (RFC 2181 §5)", BrokenRule.IDENTICAL_RECORD
-
-
 def _cname_conflicts(zone: Zone, owner: bytes, rrsets: RrsetIndexes) -> Iterator[Finding]:
     if CNAME not in rrsets:
         return
@@ -203,8 +199,6 @@ def _misplaced(zone: Zone, owner: bytes, rrsets: RrsetIndexes) -> Iterator[Findi
 def _below_dnames(zone: Zone) -> Iterator[Finding]:
     records = zone.records
     redirected = {records.owners[index] for index in records.of_types({DNAME})}
-    if not redirected:
-        return
     reported = set()
     for index, owner in enumerate(records.owners):
         for dname in redirected.intersection(ancestors(owner)):

@@ -13,5 +13,9 @@ def read_master_file(
     file: SourceFile, name: bytes, before: ReadBefore | None, progress: Callable[[int], None] | None = None
 ) -> ZoneText:
     """Read a zone's master file; `name` is the zone's unless the text has an SOA. Raises FileChangedError."""
-    text = BlockText(file.content.blocks, file.block_reader().text_of)
+    blocks, whole = file.content.blocks, file.content.text
+    if whole is not None and len(blocks) == 1:  # as in most zones
+        text = BlockText(blocks, lambda start, stop: (whole, 1))
+    else:
+        text = BlockText(blocks, file.block_reader().text_of)
     return parse_zone_text(text, name, progress=progress, before=before)

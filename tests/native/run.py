@@ -20,6 +20,7 @@ ATTACKS = (
     "tests.native.attack_rows",
     "tests.native.attack_batch",
     "tests.native.attack_lines",
+    "tests.native.attack_items",
     "tests.native.attack_columns",
 )
 SEEDS, QUICK_SEEDS = 25, 3
@@ -27,6 +28,7 @@ TESTS = (
     "tests/property/test_table.py",
     "tests/property/test_batch.py",
     "tests/property/test_plain_lines.py",
+    "tests/property/test_yaml_items.py",
     "tests/property/test_columns.py",
     "tests/property/test_rows.py",
 )

@@ -10,12 +10,17 @@ from hypothesis import strategies as st
 
 from dnsd.errors import Problem
 from dnsd.formats import plain_items, yaml_edit, yaml_item_edit, yaml_items
+from dnsd.formats.plain_items import PlainItems
 from dnsd.formats.yaml_item_edit import FEW, ItemEdit, edited_list
 from dnsd.formats.yaml_text import parse_yaml
+from dnsd.model.columns import Columns
+from dnsd.model.records import Record
 from dnsd.store import objects
 from dnsd.store.directory import FileKind, SourceFile
 from dnsd.store.objects import ReadZone, located, read_zone
 from dnsd.store.text_file import content_of
+from dnsd.wire.names import name_text
+from dnsd.wire.rdata import AAAA, CNAME, MX, NS, TXT, A
 from tests.limits import examples
 from tests.unit.formats.test_yaml_edit import library
 
@@ -224,6 +229,52 @@ def test_items_read_one_by_one_are_those_of_the_whole_text(text: str) -> None:
         patch.setattr(objects, "find_items", lambda *_: None)
         whole = read(text)
     assert seen(text, found) == seen(text, whole)
+
+
+without_compiler = pytest.mark.skipif(plain_items.compiled is None, reason="no compiler was found")
+
+
+@without_compiler
+def test_items_read_by_the_compiled_part_are_those_read_without_it() -> None:
+    names = [*NAMES, *ODD_NAMES, "www.example.org", "." * 4, "a." * 130, "nUll.x", "a*b", "9-"]
+    kinds = [(rtype, one) for of in (CONTENTS, ODD_CONTENTS) for rtype, some in of.items() for one in some]
+    for rtype, content in kinds:
+        for more in ("", ", ttl: 300", ", priority: 5, comment: x", f", id: {ID}"):
+            text = "".join(f"- {{name: {name}, type: {rtype}, content: {content}{more}}}\n" for name in names)
+            for zone in (b"\7example\3com\0", b"\3com\0", b"\0"):
+                read_in_both_ways(zone, text, 0)
+
+
+def read_in_both_ways(zone: bytes, text: str, column: int) -> None:
+    """Assert that items that the compiled part reads are the same in Python."""
+
+    def interpret(line: str) -> tuple[Record, int | None] | None:
+        rtype = next((numbers[word] for word in numbers if f"type: {word}," in line), None)
+        return None if rtype is None or "proxied" in line else (Record(b"", rtype, 300 + ("ttl" in line), b""), 5)
+
+    numbers = {"A": A, "AAAA": AAAA, "CNAME": CNAME, "NS": NS, "MX": MX, "TXT": TXT}
+    start, mine, theirs = 0, Columns(), Columns()
+    one, other = PlainItems(zone, mine, interpret), PlainItems(zone, theirs, interpret)
+    while start < len(text):
+        lists = mine.owners, mine.rdatas, mine.identities
+        assert plain_items.compiled
+        end, traits = plain_items.compiled.read(one, *lists, text, start, len(text), column, zone, name_text(zone))
+        mine.traits.frombytes(traits)
+        assert other._read(plain_items._pattern(plain_items.FLOW), text, start, end, column) == end, text[start:end]
+        assert (mine.owners, mine.rdatas) == (theirs.owners, theirs.rdatas), (text, start, zone)
+        assert (mine.traits, mine.identities) == (theirs.traits, theirs.identities), (text, start, zone)
+        start = text.find("\n", end) + 1 or len(text)  # after the item that is left to Python
+
+
+@without_compiler
+def test_the_compiled_part_reads_the_plainest_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PlainItems, "_read", lambda *_: pytest.fail("read in Python"))
+    contents = {"A": "192.0.2.1", "AAAA": "2001:db8::1", "NS": "ns.example", "TXT": "hello", "MX": "mail.example"}
+    items = [f"{{name: a, type: {one}, content: {contents[one]}, ttl: 300, priority: 1}}" for one in contents]
+    found = read("records:\n" + "".join(f"  - {item}  # \n" for item in items * 3))
+    assert found.zone
+    assert len(found.zone.records) == 15 + 2  # with SOA and NS
+    assert len(found.zone.records.identities) == 3  # the written form of TXT contents
 
 
 FLOW = "  - {{name: n{0}, type: TXT, content: 'x {0}', comment: \"number {0}\", id: {0:032x}, created_on: {1}}}\n"
