@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, ConfigDict, Field, StrictBool
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, ValidationInfo, field_validator
 
 from dnsd.api.other_fields import Unavailable
 from dnsd.api.records.parts import PARTS
@@ -35,6 +35,14 @@ class RequestBody(Fields):
     model_config = ConfigDict(extra="ignore", frozen=True)
     unavailable: ClassVar[Mapping[str, Unavailable]] = {}
     is_ours: ClassVar[bool] = False  # a body of dnsd alone: unknown keys are refused
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _not_boolean(cls, value: Any, info: ValidationInfo) -> Any:
+        """The value itself. Raises ValueError for true or false as a number: pydantic takes them as 1 and 0."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (int, int | None):
+            raise ValueError(f"expected a number, found {str(value).lower()}")
+        return value
 
 
 # Address maps
