@@ -225,7 +225,9 @@ failed:
     return -1;
 }
 
-/* Whether this key was asked before; marks it as asked. Of a flood of random questions, one in 65,536 seems to be. */
+/* Whether this key was asked before; marks it as asked. Of a flood of random questions, one in 65,536 seems to be, and
+   another question may overwrite a mark. Then a reply is kept one question sooner or later, never under another key:
+   entries are compared by their whole keys. */
 static int was_asked(Replies *self, const Key *key) {
     uint16_t *mark = &self->marks[key->hash >> 16 & (MARKS - 1)], part = key->hash >> 32;
     int is_marked = *mark == part;
