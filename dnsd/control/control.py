@@ -140,7 +140,8 @@ class Control:
         heartbeat = Heartbeat(partial(self.setup.shared.beat, self.setup.process))
         await run_until(stop, [heartbeat.run(), self._work(stop, services, statuses)])
         with suppress(TimeoutError):  # of a large snapshot or a hung disk: the older file stays whole
-            await asyncio.wait_for(self.publisher.save(), SAVED_WITHIN_S)
+            async with asyncio.timeout(SAVED_WITHIN_S):
+                await self.publisher.save()
         return sum(statuses)
 
     def _log_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -45,7 +45,8 @@ class Outside:
         with self._numbered() as (number, answer):
             writer.write(packed(MessageKind.ASK, question.packed(number)))
             try:
-                return await asyncio.wait_for(answer, WAIT_S)
+                async with asyncio.timeout(WAIT_S):
+                    return await answer
             except TimeoutError:
                 return NO_ANSWER
 

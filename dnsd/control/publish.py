@@ -281,7 +281,8 @@ class Publisher:
         """Save the snapshot, unless that failed before; return whether it is saved. Does not wait for a hung disk."""
         if self._unsaved is not snapshot:
             with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(self.save())), SAVED_WITHIN_S)
+                async with asyncio.timeout(SAVED_WITHIN_S):
+                    await asyncio.shield(asyncio.ensure_future(self.save()))
         return self._saved is snapshot
 
     def _tell_settings(self, link: WorkerLink) -> None:
@@ -304,7 +305,8 @@ class Publisher:
     async def _wait_for(self, condition: Callable[[], bool], within_s: float | None) -> bool:
         async with self._news:
             try:
-                await asyncio.wait_for(self._news.wait_for(condition), within_s)
+                async with asyncio.timeout(within_s):
+                    await self._news.wait_for(condition)
             except TimeoutError:
                 return False
         return True

@@ -100,7 +100,8 @@ class Worker:
             await self._begin(until_drained=True)
         await self._drain()
         with suppress(TimeoutError, OSError):
-            await asyncio.wait_for(self._send_counts(), LAST_COUNTS_S)
+            async with asyncio.timeout(LAST_COUNTS_S):
+                await self._send_counts()
 
     async def _begin(self, *, until_drained: bool) -> None:
         """Serve the snapshot file; if it cannot be used, control sends the published snapshot."""

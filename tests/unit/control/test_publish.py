@@ -310,3 +310,18 @@ def test_counts_of_many_removed_zones_and_maps_are_dropped(tmp_path: Path, monke
         assert dict(publisher.counts.items()) == dict.fromkeys(kept, 7.0)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("passes", range(6))
+def test_collecting_counts_keeps_no_task_from_ending(tmp_path: Path, passes: int) -> None:
+    publisher = Publisher(Shared(1, 8), tmp_path, Log())
+
+    async def run() -> None:
+        task = asyncio.create_task(publisher.collect(HANG_S))
+        for _ in range(passes):  # of the loop, before the task is told to end
+            await asyncio.sleep(0)
+        is_told = task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled() == is_told
+
+    asyncio.run(run())
