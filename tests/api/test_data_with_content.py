@@ -69,10 +69,12 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 @pytest.mark.parametrize("rtype", CONTENTS)
 def test_data_without_a_part_of_the_type_leaves_content_in_force(api: Api, rtype: str, made: Any) -> None:
     path = f"{RECORDS}/{made['id']}"
-    for what, data in SAYING_NOTHING.items():
+    for number, (what, data) in enumerate(SAYING_NOTHING.items(), [*CONTENTS].index(rtype)):
         body = {"type": rtype, "name": made["name"], **CONTENTS[rtype], "data": data}
         assert same(api.result("PUT", path, body), made), what
         assert same(api.result("PATCH", path, body), made), what
+        if number % 3:
+            continue  # other types make records, and in batches, with this form
         other = api.result("POST", RECORDS, body | {"name": f"other.{made['name']}"})
         assert same(other, made), what
         parts = {"patches": [{"id": other["id"], **CONTENTS[rtype], "data": data, "ttl": 120}]}
