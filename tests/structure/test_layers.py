@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,12 @@ def part_of(module: Path) -> str:
     return first.removesuffix(".py")
 
 
-def imports(module: Path, *, for_types: bool = True) -> Iterator[str]:
+@cache
+def imports(module: Path, *, for_types: bool = True) -> list[str]:
+    return list(_imports(module, for_types=for_types))
+
+
+def _imports(module: Path, *, for_types: bool) -> Iterator[str]:
     tree = ast.parse(module.read_text())
     if not for_types:
         tree = WithoutTypes().visit(tree)
@@ -117,36 +123,40 @@ class WithoutTypes(ast.NodeTransformer):
         return None if ast.unparse(node.test) == "TYPE_CHECKING" else node
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
-def test_imports_point_down(module: Path) -> None:
-    part = part_of(module)
-    for name in imports(module):
-        if not name.startswith("dnsd."):
-            continue
-        imported = name.split(".")[1]
-        if imported not in LEVEL:
-            continue  # a name in dnsd/__init__.py
-        assert imported == part or LEVEL[imported] < LEVEL[part], f"{part} imports {name}"
+def parts_imported(module: Path, *, for_types: bool = True) -> set[str]:
+    names = {name.split(".")[1] for name in imports(module, for_types=for_types) if name.startswith("dnsd.")}
+    return names & LEVEL.keys()  # without names in dnsd/__init__.py
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
-def test_libraries_stay_in_their_parts(module: Path) -> None:
-    part = part_of(module)
-    for name in imports(module):
-        allowed = CONFINED.get(name.split(".")[0])
-        assert allowed is None or part in allowed, f"{part} imports {name}"
+def test_imports_point_down() -> None:
+    assert [
+        f"{module.relative_to(PACKAGE)} imports {other}"
+        for module in MODULES
+        for other in parts_imported(module)
+        if other != part_of(module) and LEVEL[other] >= LEVEL[part_of(module)]
+    ] == []
+
+
+def test_libraries_stay_in_their_parts() -> None:
+    assert [
+        f"{module.relative_to(PACKAGE)} imports {name}"
+        for module in MODULES
+        for name in imports(module)
+        if part_of(module) not in CONFINED.get(name.split(".")[0], {part_of(module)})
+    ] == []
 
 
 def test_every_module_has_a_layer() -> None:
     assert {part_of(module) for module in MODULES} <= set(LEVEL)
 
 
-@pytest.mark.parametrize(
-    "module", [module for module in MODULES if part_of(module) in WORKER], ids=lambda module: module.stem
-)
-def test_parts_of_a_worker_import_no_others(module: Path) -> None:
-    parts = {name.split(".")[1] for name in imports(module, for_types=False) if name.startswith("dnsd.")}
-    assert {part for part in parts if part in LEVEL} <= WORKER
+def test_parts_of_a_worker_import_no_others() -> None:
+    assert [
+        f"{module.relative_to(PACKAGE)} imports {other}"
+        for module in MODULES
+        if part_of(module) in WORKER
+        for other in parts_imported(module, for_types=False) - WORKER
+    ] == []
 
 
 def loaded_by(code: str) -> set[str]:
