@@ -64,7 +64,7 @@ def _is_apart(packer: ZonePacker, servers: Set[bytes]) -> bool:
 
     `servers` are the names whose NS records change.
     """
-    if not any(treatment.is_hidden for treatment in packer.treatments):
+    if not packer.hides:
         return True
     if servers:  # they may hide proxied names below them, and make others addresses of name servers
         return False

@@ -9,8 +9,8 @@ from __future__ import annotations
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Set
-from functools import cached_property
-from itertools import chain, compress, count, filterfalse
+from functools import cached_property, lru_cache
+from itertools import chain, compress, filterfalse
 from typing import NamedTuple
 
 from dnsd.engine.answer import QUESTION_NAME
@@ -66,6 +66,12 @@ class _Treatment(NamedTuple):
     is_hidden: bool = False  # the edge answers in place of the record
 
 
+@lru_cache(maxsize=1024)
+def _stored(rtype: int, ttl: int) -> _Treatment:
+    """The treatment of a record that decides nothing but its own answer; those of many zones are alike."""
+    return _Treatment(PLAIN, AS_STORED, rtype, answered_ttl_s(ttl))
+
+
 class ZonePacker:
     """The rows of one zone's names, and the state while they are made."""
 
@@ -75,6 +81,10 @@ class ZonePacker:
         self.number = number
         self.applies_maps = applies_maps
         self.treatments = [self._treatment(traits) for traits in self.records.distinct]  # of a name's only record
+        self.row_treatments: list[Treatment] = [
+            (one.flags, kind_of(number, one.rule), one.rtype, one.ttl, one.is_hidden) for one in self.treatments
+        ]
+        self.hides = any(treatment.is_hidden for treatment in self.treatments)
         self.servers = self.records.of_types({NS})
         self.proxied_names: list[bytes] = []
         self.rules = bytearray()  # of the proxied names
@@ -123,12 +133,12 @@ class ZonePacker:
 
     def _marks(self) -> Marks:
         """For each record STORED, RULED or APART, and SEVERAL."""
-        records, hidden = self.records, bytes(treatment.is_hidden for treatment in self.treatments)
+        records = self.records
         marks = Marks(len(records))
         for index in records.owners.starting(ASTERISK):
-            marks[index] = APART if hidden[records.traits[index]] else RULED
-        if any(hidden) and self.cuts:
-            for index in compress(count(), map(hidden.__getitem__, records.traits)):
+            marks[index] = APART if self.is_hidden(index) else RULED
+        if self.hides and self.cuts:
+            for index in filter(self.is_hidden, range(len(records))):
                 marks[index] = APART if self._is_cut_off(index) else marks[index]
         marks.set(records.rdatas.ending(self.zone.name, self.servers), RULED)
         for index in records.owners.places(self.zone.name):
@@ -145,7 +155,7 @@ class ZonePacker:
         """The rows of names with one record that does not stand apart."""
         records = self.records
         order = marks.places(IS_SINGLE)
-        if any(treatment.is_hidden for treatment in self.treatments):
+        if self.hides:
             rules = [treatment.rule if treatment.is_hidden else NOT_HIDDEN for treatment in self.treatments]
             found = [rules[records.traits[index]] for index in order]
             is_hidden = [rule != NOT_HIDDEN for rule in found]
@@ -184,12 +194,7 @@ class ZonePacker:
         owners, rdatas = self.records.owners, self.records.rdatas
         is_ruled = bytes(marks.translate(IS_RULED))
         columns = owners.octets, owners.ends, rdatas.octets, rdatas.ends, self.records.traits
-        return rows(*columns, is_ruled, order, ends, self._row_treatments)
-
-    @cached_property
-    def _row_treatments(self) -> list[Treatment]:
-        number = self.number
-        return [(one.flags, kind_of(number, one.rule), one.rtype, one.ttl, one.is_hidden) for one in self.treatments]
+        return rows(*columns, is_ruled, order, ends, self.row_treatments)
 
     def row(self, owner: bytes, indexes: Sequence[int]) -> bytes:
         """The row of the name with the records at these indexes."""
@@ -220,9 +225,10 @@ class ZonePacker:
     def _treatment(self, traits: Traits) -> _Treatment:
         if self.applies_maps and traits.proxied and traits.rtype in HIDDEN_BY_EDGE:
             return _Treatment(PLAIN, self._edge({traits.settings}), is_hidden=True)
-        flags = SPECIAL if traits.rtype in (CNAME, DNAME) else PLAIN
+        if traits.rtype not in (CNAME, DNAME):
+            return _stored(traits.rtype, traits.ttl)
         rule = FLATTENED if traits.rtype == CNAME and self._flattens(traits) else AS_STORED
-        return _Treatment(flags, rule, traits.rtype, answered_ttl_s(traits.ttl))
+        return _Treatment(SPECIAL, rule, traits.rtype, answered_ttl_s(traits.ttl))
 
     def _flattens(self, traits: Traits) -> bool:
         """Whether settings flatten a CNAME; one that is proxied, but answered as stored, is not flattened."""

@@ -172,8 +172,10 @@ class Records(Sequence[Record]):
 
     def followed_by(self, records: Iterable[Record]) -> Records:
         """These records followed by `records`, which should be few."""
-        more = list(records)
-        return self.spliced(len(self), len(self), len(self), Records.of(more)) if more else self
+        more = Records.of(records)
+        if not self or not more:
+            return self or more
+        return self.spliced(len(self), len(self), len(self), more)
 
     def spliced(self, start: int, stop: int, end: int, new: Records) -> Records:
         """The records up to `end`, with those from `start` to `stop` replaced by new ones."""
@@ -326,9 +328,13 @@ class Columns:
         """Append a record."""
         if record.identity is not UNWRITTEN and record.identity != UNWRITTEN:
             self.identities[len(self.owners)] = record.identity
-        self.owners.append(record.owner)
-        self.rdatas.append(record.rdata)
-        self.traits.append(self.index_of(record.traits))
+        self.put(record.owner, record.traits, record.rdata)
+
+    def put(self, owner: bytes, traits: Traits, rdata: bytes) -> None:
+        """Append a record without an identity."""
+        self.owners.append(owner)
+        self.rdatas.append(rdata)
+        self.traits.append(self.index_of(traits))
 
     def has(self, owner: bytes) -> bool:
         """Whether a record of this name was appended."""
@@ -342,22 +348,20 @@ class Columns:
         """Empty the lists, if they have so many records: from now on, these are kept as octets."""
         if len(self.owners) < at_least:
             return
-        first = len(self.traits) - len(self.owners)
-        self._identities.update((first + index, one) for index, one in self.identities.items())
+        if self.identities:
+            first = len(self.traits) - len(self.owners)
+            self._identities.update((first + index, one) for index, one in self.identities.items())
         self._packed.append((OctetColumn.of(self.owners), OctetColumn.of(self.rdatas)))
         for column in (self.owners, self.rdatas, self.identities):
             column.clear()
 
-    def followed_by(self, records: Iterable[Record]) -> Records:
-        """The finished `Records` with these after them; the columns here are empty then."""
-        for record in records:
-            self.add(record)
-        return self.records()
-
     def records(self) -> Records:
         """The finished `Records`; the columns here are empty then."""
         self.pack()
-        owners, rdatas = (OctetColumn.joined([(one[n], 0, len(one[n])) for one in self._packed]) for n in (0, 1))
+        if len(self._packed) == 1:  # as in small zones
+            owners, rdatas = self._packed[0]
+        else:
+            owners, rdatas = (OctetColumn.joined([(one[n], 0, len(one[n])) for one in self._packed]) for n in (0, 1))
         self._packed.clear()
         return Records(owners, rdatas, self.traits, tuple(self._distinct), *_grouped(owners), self._identities)
 

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field
 
 from dnsd.model.columns import Records
 from dnsd.model.fields import Fields, Host, Id, derived_id
-from dnsd.model.records import MAX_TTL_S, Record, RecordFields
+from dnsd.model.records import MAX_TTL_S, Record, RecordFields, Traits
 from dnsd.model.times import NO_TIMES, WrittenTimes
 from dnsd.wire.names import MAX_NAME, ancestors, name_text, parse_name_text
 from dnsd.wire.rdata import NS, SOA, pack_rdata, parse_rdata_text
@@ -160,17 +160,33 @@ def apex_records(
 ) -> list[Record]:
     """Build the SOA and NS records at the apex for those types that `records` lack there. Raises ValueError."""
     at_apex = [record for record in records if record.owner == zone_name]
-    given = {record.rtype for record in at_apex}
+    given = {record.rtype: record.rdata for record in reversed(at_apex)}  # the first of each type
+    made = apex_rdatas(zone_name, given, nameservers, soa, serial, ns_ttl)
+    return [Record(zone_name, rtype, ttl, rdata) for (rtype, ttl, *_), rdata in made]
+
+
+def apex_rdatas(
+    zone_name: bytes,
+    given: Mapping[int, bytes],
+    nameservers: Iterable[str],
+    soa: SoaFields,
+    serial: int,
+    ns_ttl: int = NS_TTL_S,
+) -> list[tuple[Traits, bytes]]:
+    """The same records, without owners; `given` are the types at the apex, each with the data of a record.
+
+    Raises ValueError.
+    """
     hosts = tuple({host.lower(): host for host in nameservers}.values())
     made = []
     if SOA not in given:
         first = soa.mname or next(iter(hosts), None)
-        mname = _host(first) if first else next(record.rdata for record in at_apex if record.rtype == NS)
+        mname = _host(first) if first else given[NS]
         rname = _host(soa.rname) if soa.rname else _hostmaster(zone_name)
         numbers = SOA_NUMBERS.pack(serial, soa.refresh, soa.retry, soa.expire, soa.minimum)
-        made.append(Record(zone_name, SOA, soa.ttl, mname + rname + numbers))
+        made.append((Traits(SOA, soa.ttl), mname + rname + numbers))
     if NS not in given:
-        made += [Record(zone_name, NS, ns_ttl, _host(host)) for host in hosts]
+        made += [(Traits(NS, ns_ttl), _host(host)) for host in hosts]
     return made
 
 

@@ -222,7 +222,7 @@ def read_file(
         before = previous.content if previous else None
         most = limit.most(status.st_size) if kind in ZONES else MAX_TEXT_SIZE
         any_octets = kind is FileKind.ZONE_MASTER
-        content = read_content(path, any_octets=any_octets, most=most, before=before)
+        content = read_content(path, any_octets=any_octets, most=most, before=before, status=status)
     except OSError as error:
         problem, stamp = _problem(path, _cannot_be_read(error), key), None  # possibly transient: retry each time
     except TooLargeError as error:

@@ -21,9 +21,9 @@ from dnsd.formats.zone_blocks import ReadBefore, ZonePart
 from dnsd.formats.zone_text import ZoneText
 from dnsd.model.columns import Columns, Records
 from dnsd.model.fields import MAX_PROBLEMS, F, Fields, validate
-from dnsd.model.records import UNWRITTEN, Identity, Record, RecordError, RecordFields, build_record
+from dnsd.model.records import UNWRITTEN, Identity, RecordError, RecordFields, build_record
 from dnsd.model.times import WrittenTimes
-from dnsd.model.zones import Zone, ZoneFields, apex_records, stand_in_zone, unwritten_zone_id
+from dnsd.model.zones import Zone, ZoneFields, apex_rdatas, stand_in_zone, unwritten_zone_id
 from dnsd.progress import Progress, no_progress
 from dnsd.store.control_characters import ESCAPE, control_problems
 from dnsd.store.directory import FileKind, SourceFile
@@ -68,6 +68,7 @@ class ReadZone:
 
 
 NO_FIELDS = ZoneFields()
+NO_RECORDS = Records.of(())
 CHANGED = "the file changed while it was being read"
 REPORTED = 1_000  # records of a YAML file between reports of progress
 
@@ -285,20 +286,24 @@ class _ZoneReader(_FileReader):
     def _finish(self, name: bytes, fields: ZoneFields, found: Records | Columns) -> None:
         """Set the zone, adding missing apex records; the SOA's serial is the time of the file's last change."""
         nameservers = fields.nameservers or self._nameservers
-        records = found.records() if isinstance(found, Columns) and found.has(name) else found
-        at_apex = {} if isinstance(records, Columns) else _first_of_types(records, name)
+        if isinstance(found, Columns) and not found.has(name):  # as in most YAML files
+            columns, records = found, NO_RECORDS
+        else:
+            columns, records = Columns(), found.records() if isinstance(found, Columns) else found
+        at_apex = _first_of_types(records, name) if records else {}
         if not nameservers and NS not in at_apex:
             nameservers = PLACEHOLDER_NAMESERVERS
             message = "the zone has no name servers; give them here or as `nameservers` in dnsd.yaml"
             self.add(("nameservers",), message, warning=True)
-        made: list[Record] = []
-        try:
+        if SOA not in at_apex or NS not in at_apex:
+            given = {rtype: records.rdatas[index] for rtype, index in at_apex.items()}
             serial = self.file.modified % 2**32
-            if SOA not in at_apex or NS not in at_apex:
-                given = [] if isinstance(records, Columns) else records.at(name)
-                made = apex_records(name, given, nameservers, fields.soa, serial, fields.settings.ns_ttl)
-        except ValueError as error:
-            self.add(("soa",), str(error))
+            try:
+                for traits, rdata in apex_rdatas(name, given, nameservers, fields.soa, serial, fields.settings.ns_ttl):
+                    columns.put(name, traits, rdata)
+            except ValueError as error:
+                self.add(("soa",), str(error))
+            records = records.followed_by(columns.records())
         self.zone = Zone(
             key=self.file.key,
             id=fields.id or unwritten_zone_id(name_text(name)),
@@ -307,7 +312,7 @@ class _ZoneReader(_FileReader):
             status=fields.status,
             paused=fields.paused,
             settings=fields.settings,
-            records=records.followed_by(made),
+            records=records,
             verified=fields.verified,
             written_times=_written_times(fields, records.identities.get(at_apex.get(SOA, -1), UNWRITTEN)),
         )

@@ -23,7 +23,7 @@ from dnsd.store.kept_file import DamagedFileError, open_regular
 
 MAX_FILE_SIZE = 16 * 1024**3  # octets of a zone's file; the setting `limits.file_mib` is lower
 MAX_TEXT_SIZE = 64 * 1024**2  # octets of any other file
-MAX_KEPT = 64 * 1024  # characters of a text kept in memory; a larger text is cheaper to read again
+MAX_KEPT = 64 * 1024  # characters of a text kept in memory, less than a block; a larger text is cheaper to read again
 MAX_LINE = 64 * 1024**2  # octets
 BLOCK = 1024 * 1024  # octets
 LEAST_READ = 4096  # octets
@@ -34,6 +34,7 @@ OTHER_MARKS = {  # UTF-32 first: its mark begins with UTF-16's
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
+MARKS = (BYTE_ORDER_MARK, *OTHER_MARKS)
 SAVE_AS_UTF8 = "save it as UTF-8"
 MIB = 1024**2
 LARGER_LIMIT = "raise the limit, or divide the zone"
@@ -88,20 +89,27 @@ def over_limit(size: int, most: int, end: str = LARGER_LIMIT) -> str:
 
 def read_text(path: Path) -> str:
     """Read the text of a regular file, which must not be large. Raises OSError and NotTextError."""
-    return "".join(_texts(_pieces(path, MAX_TEXT_SIZE), any_octets=False))
+    return "".join(_texts(_pieces(path, MAX_TEXT_SIZE, os.stat(path)), any_octets=False))
 
 
 def read_content(
-    path: str | Path, *, any_octets: bool = False, most: int = MAX_FILE_SIZE, before: Content | None = None
+    path: str | Path,
+    *,
+    any_octets: bool = False,
+    most: int = MAX_FILE_SIZE,
+    before: Content | None = None,
+    status: os.stat_result | None = None,
 ) -> Content:
-    """Read the content of a regular file of at most `most` octets, which was `before`. Raises OSError, NotTextError."""
-    known = before.blocks if before else ()
-    pieces = _pieces(path, most)
+    """Read the content of a regular file of at most `most` octets, which was `before`. Raises OSError, NotTextError.
+
+    `status` is that of the file, if it is known.
+    """
+    pieces = _pieces(path, most, status or os.stat(path))
     begin = [*islice(pieces, 2)]
-    if len(begin) < 2 and len(octets := b"".join(begin)) <= MAX_KEPT:  # nearly all files
-        blocks = cut(octets, known)
-        return Content(digest_of(blocks), _decode(octets, 1, any_octets=any_octets), blocks)
-    cutter = Cutter(known)
+    if len(begin) < 2 and len(octets := b"".join(begin)) <= MAX_KEPT:  # nearly all files: one block
+        block = (text_block(octets),) if octets else ()
+        return Content(digest_of(block), _decode(octets, 1, any_octets=any_octets), block)
+    cutter = Cutter(before.blocks if before else ())
 
     def seen() -> Iterator[bytes]:
         for octets in chain(begin, pieces):
@@ -233,9 +241,8 @@ def _texts(pieces: Iterable[bytes], *, any_octets: bool) -> Iterator[str]:
         line += octets.count(b"\n")
 
 
-def _pieces(path: str | Path, most: int) -> Iterator[bytes]:
+def _pieces(path: str | Path, most: int, status: os.stat_result) -> Iterator[bytes]:
     """The octets of a regular file, at most `most`. Raises OSError, and NotTextError for other and larger files."""
-    status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):  # a pipe would block forever
         raise NotTextError("is not a regular file")
     _check_size(status.st_size, most)  # before any of it is read
@@ -274,7 +281,7 @@ def _whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _decode(octets: bytes, line: int, *, any_octets: bool) -> str:
     """Decode octets whose first line has this number. Raises NotTextError."""
-    if line == 1:
+    if line == 1 and octets.startswith(MARKS):
         if charset := next((name for mark, name in OTHER_MARKS.items() if octets.startswith(mark)), None):
             raise NotTextError(f"the text is in {charset}; {SAVE_AS_UTF8}")
         octets = octets.removeprefix(BYTE_ORDER_MARK)
