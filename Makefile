@@ -73,14 +73,14 @@ test-clients: $(VENV)/.test
 	@! command -v npm >/dev/null || { echo "==> the TypeScript client, in $(VENV)/node"; \
 		npm install --silent --no-audit --no-fund --prefix $(VENV)/node cloudflare@7.3.0; }
 	@echo "==> clients written in Go; the first run builds them into $(VENV)/clients"
-	@$(BIN)/python -m pytest tests/clients tests/api/test_sdk_node.py
+	@$(BIN)/python -m pytest -o faulthandler_timeout=7200 tests/clients tests/api/test_sdk_node.py
 
 screenshots: $(VENV)/.test
 	@PYTHONPATH=. $(BIN)/python -m docs.make_screenshots
 
 soak: $(VENV)/.test
 	@echo "==> floods, faults and reloads on live servers; a line of figures each"
-	@DNSD_SOAK=long $(BIN)/python -m pytest -p no:xdist -s -q tests/soak --figures docs/reliability.md \
+	@DNSD_SOAK=long $(BIN)/python -m pytest -p no:xdist -o faulthandler_timeout=3600 -s -q tests/soak --figures docs/reliability.md \
 		tests/property tests/unit/store tests/unit/control tests/api/test_abuse.py tests/api/test_openapi.py tests/browser/test_pages.py
 
 bench: $(VENV)/.test
