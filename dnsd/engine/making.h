@@ -64,34 +64,7 @@ static PyObject *pack(PyObject *Py_UNUSED(module), PyObject *args) {
     return made;
 }
 
-PyDoc_STRVAR(merge_doc, "merge(tables, key, keep_gone): the octets of one table from those of several, the latest last;\n"
-                        "removed names are left out, or kept as such for an overlay. Raises ValueError.");
-static PyObject *merge(PyObject *Py_UNUSED(module), PyObject *args) {
-    PyObject *list, *key_octets, *made = NULL;
-    uint64_t key[2], expected = 4096;
-    int keep_gone;
-    Layers layers = {0};
-    Output out;
-    if (!PyArg_ParseTuple(args, "O!Op", &PyTuple_Type, &list, &key_octets, &keep_gone) ||
-        parse_key(key_octets, key) < 0)
-        return NULL;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(list); i++) {
-        if (hold(&layers, PyTuple_GET_ITEM(list, i)) < 0) {
-            release(&layers);
-            return NULL;
-        }
-        expected += layers.tables[i].head.size;
-    }
-    if (begin_output(&out, key, expected) == 0) {
-        out.may_repeat = keep_gone;
-        put_merged(&out, layers.tables, layers.count, keep_gone);
-        made = end_output(&out);
-    }
-    release(&layers);
-    return made;
-}
-
-/* The names of all zones of a table, or those in a tuple; NULL with an exception. */
+/* The names of all zones of a table, or those in a tuple, in order; NULL with an exception. */
 static Sought *parse_zones(const Mapped *table, PyObject *names, size_t *count) {
     size_t most = names ? (size_t)PyTuple_GET_SIZE(names) : table->head.zones;
     Sought *zones = PyMem_Calloc(most + 1, sizeof *zones);
@@ -111,15 +84,47 @@ static Sought *parse_zones(const Mapped *table, PyObject *names, size_t *count) 
             return NULL;
         }
     }
+    if (zones) qsort(zones, *count, sizeof *zones, compare_sought);
     return zones;
 }
 
-PyDoc_STRVAR(difference_doc, "difference(old, new, apexes, key): the changes that turn these zones of an EntryTable into those\n"
-                             "in octets of another one; `apexes`: None for all zones of the new one. Raises ValueError.");
+PyDoc_STRVAR(merge_doc, "merge(tables, key, keep_gone, replaced=()): the octets of one table from those of several, the\n"
+                        "latest last; removed names are left out, or kept as such for an overlay. Of the zones in the\n"
+                        "tuple `replaced`, only the latest table counts. Raises ValueError.");
+static PyObject *merge(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *list, *key_octets, *replaced = NULL, *made = NULL;
+    uint64_t key[2], expected = 4096;
+    size_t count = 0;
+    int keep_gone;
+    Layers layers = {0};
+    Sought *zones = NULL;
+    Output out;
+    if (!PyArg_ParseTuple(args, "O!Op|O!", &PyTuple_Type, &list, &key_octets, &keep_gone, &PyTuple_Type, &replaced) ||
+        parse_key(key_octets, key) < 0)
+        return NULL;
+    int failed = replaced && !(zones = parse_zones(NULL, replaced, &count));
+    for (Py_ssize_t i = 0; !failed && i < PyTuple_GET_SIZE(list); i++) {
+        failed = hold(&layers, PyTuple_GET_ITEM(list, i)) < 0;
+        if (!failed) expected += layers.tables[i].head.size;
+    }
+    if (!failed && begin_output(&out, key, expected) == 0) {
+        out.may_repeat = keep_gone;
+        put_merged(&out, layers.tables, layers.count, keep_gone, zones, count);
+        made = end_output(&out);
+    }
+    release(&layers);
+    PyMem_Free(zones);
+    return made;
+}
+
+PyDoc_STRVAR(difference_doc, "difference(old, new, apexes, key, most=None): the changes that turn these zones of an EntryTable\n"
+                             "into those in octets of another one; `apexes`: None for all zones of the new one. None if\n"
+                             "there are more than `most` entries. Raises ValueError.");
 static PyObject *difference(PyObject *Py_UNUSED(module), PyObject *args) {
     PyObject *table, *octets, *apexes, *key_octets, *made = NULL;
     uint64_t key[2];
-    if (!PyArg_ParseTuple(args, "O!OOO", &TableType, &table, &octets, &apexes, &key_octets) ||
+    unsigned int most = UINT32_MAX;
+    if (!PyArg_ParseTuple(args, "O!OOO|I", &TableType, &table, &octets, &apexes, &key_octets, &most) ||
         parse_key(key_octets, key) < 0)
         return NULL;
     Layers new = {0}, old = {0}, *held = &((Table *)table)->layers;
@@ -132,8 +137,9 @@ static PyObject *difference(PyObject *Py_UNUSED(module), PyObject *args) {
     if (!failed && !PyErr_Occurred()) zones = parse_zones(&new.tables[0], names, &count);
     if (zones && begin_output(&out, key, 4096) == 0) {
         out.may_repeat = 1;
-        put_differences(&out, old.tables, old.count, &new.tables[0], zones, count);
+        put_differences(&out, old.tables, old.count, &new.tables[0], zones, count, most);
         made = end_output(&out);
+        if (made && out.head.entries > most) Py_SETREF(made, Py_NewRef(Py_None));
     }
     PyMem_Free(zones);
     Py_XDECREF(names);

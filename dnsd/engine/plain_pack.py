@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from dnsd.engine.entry import (
     COMPUTED,
@@ -56,23 +56,26 @@ def pack(zones: Sequence[ZoneRows], key: bytes, changes: bool = False, /) -> byt
     return out.octets()
 
 
-def merge(tables: Sequence[Octets], key: bytes, keep_gone: bool, /) -> bytes:
+def merge(tables: Sequence[Octets], key: bytes, keep_gone: bool, replaced: Collection[bytes] = (), /) -> bytes:
     """The octets of one table from those of several, the latest last.
 
-    Removed names are left out, or kept as such for an overlay. Raises ValueError.
+    Removed names are left out, or kept as such for an overlay. Of the zones `replaced`, only the latest table counts.
+    Raises ValueError.
     """
     out = _Output(key)
     layers = [Layer(octets) for octets in tables]
     for apex in sorted({apex for layer in layers for apex in layer.apexes()}, key=in_order):
-        found = merged([layer.raw(apex) for layer in layers])
+        found = merged([layer.raw(apex) for layer in (layers[-1:] if apex in replaced else layers)])
         out.put_zone(apex, (raw for raw in found if keep_gone or not raw.flags & GONE))
     return out.octets()
 
 
-def difference(old: EntryTable, new: Octets, apexes: Iterable[bytes] | None, key: bytes, /) -> bytes:
+def difference(
+    old: EntryTable, new: Octets, apexes: Iterable[bytes] | None, key: bytes, most: int | None = None, /
+) -> bytes | None:
     """The changes that turn zones of a table into those in octets of another one; None: all zones of the new one.
 
-    Raises ValueError.
+    None if there are more than `most` entries. Raises ValueError.
     """
     out = _Output(key)
     after = Layer(new)
@@ -80,6 +83,8 @@ def difference(old: EntryTable, new: Octets, apexes: Iterable[bytes] | None, key
         before = {raw.name: raw for raw in merged([layer.raw(apex) for layer in old.layers])}
         now = {raw.name: raw for _, raw in after.raw(apex)}
         out.put_zone(apex, _differing(before, now))
+        if most is not None and out.entries > most:
+            return None
     return out.octets()
 
 

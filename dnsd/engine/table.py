@@ -49,6 +49,7 @@ KEY_SIZE = 16  # octets
 KEY_AT = slice(8, 8 + KEY_SIZE)
 ENTRIES = struct.Struct("<32xI")  # their number, in the head
 MAX_OVERLAY = 4_096  # entries; more are merged into a new base
+NO_LIMIT = 2**32 - 1
 
 ZoneChanges = Mapping[bytes, tuple[int, Octets] | None]  # zone -> kind of empty non-terminals, rows; None: removed
 NameRows = Mapping[bytes, bytes | None]  # name -> its row; None: it has no records any more
@@ -85,6 +86,11 @@ class Table(EntryTable):
             return type(self)(merge((self.octets, *overlays), os.urandom(KEY_SIZE), False))
         return self.with_overlay(changes)
 
+    def with_zones(self, apexes: Iterable[bytes], packed: Octets) -> Self:
+        """This table in a new base, where these zones have the entries of a packed table, and no others."""
+        layers = (self.octets,) if self.overlay is None else (self.octets, self.overlay)
+        return type(self)(merge((*layers, packed), os.urandom(KEY_SIZE), False, tuple(apexes)))
+
     def with_overlay(self, changes: Octets) -> Self:
         """This table with changes in the overlay, however many: a base of its own would not be shared by processes."""
         overlays = (changes,) if self.overlay is None else (self.overlay, changes)
@@ -120,11 +126,13 @@ def replaced(table: Table, zones: ZoneChanges) -> Table:
     given = [(apex, *found) for apex, found in zones.items() if found is not None]
     children = {child for apex, _, _ in given for child in table.zones(apex)}.difference(zones)
     new = pack([*given, *((apex, 0, b"") for apex in children)], table.key)
-    changes = difference(table, new, list(zones), table.key)
     shadows = _Shadows(table, zones)
     for apex, found in zones.items():
         if (found is None) != (table.find_in(apex, apex) is None):
             shadows.change(apex)
+    changes = difference(table, new, list(zones), table.key, NO_LIMIT if shadows.rows else MAX_OVERLAY)
+    if changes is None:  # a new base in any case, for which the changes need not be found
+        return table.with_zones(zones, new)
     changed = table.with_changes(shadows.merged_into(changes))
     packed = EntryTable(changes)
     shadowed = (

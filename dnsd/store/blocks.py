@@ -40,11 +40,12 @@ class Cutter:
         self._waiting = b""
         self._known, self._expected = known, 0  # the place in `known` of the block that may be next
         self._places = {block: place for place, block in enumerate(known)}
+        self._alike = self._alike_size = 0  # number and octets of the blocks, from that one on, that the text has here
 
     def add(self, octets: bytes) -> None:
         """Add the next octets of the text."""
         self._waiting += octets
-        self._cut(self._most)
+        self._cut(2 * self._most)  # those that decide where a block ends, and the rest of the known block there
 
     def finished(self) -> tuple[TextBlock, ...]:
         """All blocks, once the whole text was added."""
@@ -55,23 +56,34 @@ class Cutter:
         """Cut off blocks while at least `enough` octets wait."""
         start = 0
         while len(self._waiting) - start >= enough:
-            block = self._as_before(start)
-            if block is None:
+            if (block := self._as_before(start)) is not None:
+                self._alike, self._alike_size = self._alike - 1, self._alike_size - block.size
+            else:
                 block = text_block(self._waiting[start : _end(self._waiting, start, self._least, self._most)])
+                self._alike = self._alike_size = 0
             self._expected = self._places.get(block, self._expected) + 1
             self.blocks.append(block)
             start += block.size
         self._waiting = self._waiting[start:]
 
     def _as_before(self, start: int) -> TextBlock | None:
-        """The block expected next, if the text has it here, and it ended by its own lines."""
+        """The block expected next, if the text has it here, and it ends here by its own lines or those after it."""
         if self._expected >= len(self._known):
             return None
         block = self._known[self._expected]
         end = start + block.size
-        if end > len(self._waiting) or not _is_end(self._waiting, start, end):
+        if not self._has_known(start, end):
             return None
-        return block if text_block(self._waiting[start:end]) == block else None
+        return block if _is_end(self._waiting, start, end) or self._has_known(start, start + self._most) else None
+
+    def _has_known(self, start: int, end: int) -> bool:
+        """Whether the octets from `start` to `end` are those of the blocks expected next."""
+        while start + self._alike_size < end and self._expected + self._alike < len(self._known):
+            block, at = self._known[self._expected + self._alike], start + self._alike_size
+            if text_block(self._waiting[at : at + block.size]) != block:
+                return False
+            self._alike, self._alike_size = self._alike + 1, self._alike_size + block.size
+        return start + self._alike_size >= end
 
 
 def cut(

@@ -108,8 +108,10 @@ def use(octets: object, overlay: object | None = None) -> bool:
     for tables in ((octets,), (octets, GOOD), (GOOD, octets), (GOOD, octets, octets)):
         quietly(merge, tables, KEY, True)
         quietly(merge, tables, KEY, False)
+        quietly(merge, tables, KEY, False, (APEX, b"", b"\1y\1z\0"))
     for apexes in (None, [APEX, b"\0"]):
         quietly(difference, table, GOOD, apexes, KEY)
+        quietly(difference, table, GOOD, apexes, KEY, 1)
         quietly(difference, EntryTable(GOOD), octets, apexes, KEY)
     table.move(GOOD)
     assert (b"\1z\0" in table) or overlay is not None

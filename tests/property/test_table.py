@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dnsd.engine import content, plain_pack, plain_table
+from dnsd.engine import table as module
 from dnsd.engine.content import neighbours
 from dnsd.engine.entry import (
     CUT,
@@ -27,7 +28,7 @@ from dnsd.engine.entry import (
     is_within,
     row,
 )
-from dnsd.engine.table import MAX_OVERLAY, Table, edited, packed_table, replaced
+from dnsd.engine.table import ENTRIES, MAX_OVERLAY, Table, edited, packed_table, replaced
 from dnsd.wire.names import ancestors
 from dnsd.wire.rdata import NS, A
 
@@ -283,6 +284,44 @@ def test_after_any_edit_a_table_equals_one_packed_from_nothing(seed: int) -> Non
     assert Table(table.whole()).overlay is None
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_after_any_large_change_of_zones_a_table_equals_one_packed_from_nothing(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change of more entries than an overlay may have is a new base, for which no difference is made."""
+    monkeypatch.setattr(module, "MAX_OVERLAY", 6)
+    rng, ways = random.Random(seed), set[bool]()
+    world = some_world(rng)
+    table = packed_table({apex: (kind, rows) for apex, kind, rows in zone_rows(world, rng)})
+    for _ in range(40):
+        chosen = rng.sample(APEXES, rng.choice((1, 1, 2)))
+        zones = {apex: some_zone(rng, apex, 9) if rng.random() < 0.7 else None for apex in chosen}
+        if rng.random() < 0.3:  # the same names with other records
+            zones = {apex: {name: some_entry(rng, name) for name in zone} for apex, zone in world.items()}
+        changes = {apex: zone and (kind_of(apex), rows_of(zone, rng)) for apex, zone in zones.items()}
+        before, table = table, replaced(table, changes)
+        ways.add(table.shares_octets(before))
+        world = {apex: zone for apex, zone in (world | zones).items() if zone is not None}
+        check(table, world, rng)
+    assert ways == {True, False}
+    assert compiled.merge((table.whole(),), KEY, False) == compiled.pack(zone_rows(world, rng), KEY)
+
+
+def test_large_change_of_a_zone_is_merged_without_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a zone is paused: all of its entries change."""
+    top, apex = row(SPECIAL, 0, b"\1z\0"), b"\1z\0"
+    table = packed_table({apex: (0, top + b"".join(numbered(10_000)))})
+    made: list[bytes | None] = []
+    monkeypatch.setattr(module, "difference", lambda *given: made.append(compiled.difference(*given)) or made[-1])
+    changed = replaced(table, {apex: (0, top + b"".join(numbered(10_000, b"y")))})
+    assert made == [None]
+    assert (len(changed), changed.overlay) == (10_001, None)
+    assert sum(one.sets[0].body == b"y" for one in changed.entries() if one.sets) == 10_000
+    few = replaced(changed, {apex: (0, top + b"".join([*numbered(1, b"z"), *[*numbered(10_000, b"y")][1:]]))})
+    assert few.shares_octets(changed)
+    assert len(made[-1] or b"") < 200
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_merged_and_compared_tables_are_the_same_octets(seed: int) -> None:
     rng = random.Random(seed)
@@ -292,6 +331,13 @@ def test_merged_and_compared_tables_are_the_same_octets(seed: int) -> None:
     for apexes in (None, rng.sample(APEXES, 3)):
         changes = compiled.difference(first, tables[2], apexes, KEY)
         assert changes == plain_pack.difference(second, tables[2], apexes, KEY)
+        for most in (0, 3, 50):
+            found = compiled.difference(first, tables[2], apexes, KEY, most)
+            assert found == (changes if ENTRIES.unpack_from(changes)[0] <= most else None)
+            assert found == plain_pack.difference(second, tables[2], apexes, KEY, most)
+        zones = tuple(apexes or ())
+        made = compiled.merge(tuple(tables), KEY, True, zones)
+        assert made == plain_pack.merge(tuple(tables), KEY, True, zones)
     changes = compiled.difference(first, tables[2], APEXES, KEY)
     for keep_gone in (True, False):
         made = compiled.merge((tables[0], tables[1], changes), KEY, keep_gone)

@@ -90,6 +90,20 @@ def test_blocks_of_an_edited_text_are_the_same_whether_or_not_the_blocks_before_
         known = RNG.choice((known, blocks))
 
 
+def test_known_blocks_are_compared_by_their_digests_even_if_no_line_ends_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CRC-32 is linear: lines that differ in their digits alone may all lack the ten zero bits."""
+    lines = [f"h{number} 60 A 192.0.2.{number % 250}\n".encode() for number in range(30_000)]
+    lines = [line for line in lines if crc32(line[:-1]) & module.ZERO_BITS]
+    known = cut(b"".join(lines), least=2_000, most=9_000)
+    ends: list[int] = []
+    monkeypatch.setattr(module, "_end", lambda *place: ends.append(place[1]) or end(*place))
+    for change in ([b"first\n"], [*lines[:9]]):
+        ends.clear()
+        blocks = cut(b"".join((*change, *lines)), known, least=2_000, most=9_000)
+        assert set(known[1:]) <= set(blocks)
+        assert 1 <= len(ends) < 10 < len(known)
+
+
 def end_by_rule(octets: bytes, start: int, least: int, most: int) -> int:
     """The end of a block, line by line."""
     limit = min(start + most, len(octets))
