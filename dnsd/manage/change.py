@@ -12,7 +12,7 @@ from dnsd.app import Loaded, Source
 from dnsd.errors import DnsdError
 from dnsd.manage.audit import AuditLog
 from dnsd.manage.audit_entries import Entry, pending_entry
-from dnsd.manage.draft import Draft
+from dnsd.manage.draft import Draft, LongChangeError
 from dnsd.store.directory import Files
 from dnsd.store.files_edit import FilesEdit
 from dnsd.store.journal import Settle
@@ -122,7 +122,10 @@ def drawn_aside(make: Make[T], before: Loaded) -> DrawnUp[Drawn[T]]:
     start = thread_time()
     outcome: Drawn[T] | Exception
     try:
-        outcome = drawn(make, before)
+        try:
+            outcome = drawn(make, before)
+        except LongChangeError:  # nobody waits for it
+            outcome = drawn(make, before)
     except Exception as error:  # its requester gets the error
         outcome = error
     return DrawnUp(outcome, thread_time() - start)
@@ -186,4 +189,4 @@ def write_change(
     except FileNotFoundError:
         verify()  # the folder of a file may have been moved away
         raise
-    return replace(read, files=edit.applied(read.files)) if read.files else read
+    return replace(read, files=edit.made(read.files)) if read.files else read

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dnsd.store.directory import Files, SourceFile, account_of, possible_paths
-from dnsd.store.folder import is_as_read, read_files, visible_entries
+from dnsd.store.folder import as_written, is_as_read, read_files, visible_entries
 from dnsd.store.journal import is_temporary_name
 from dnsd.store.write import FileChange
 
@@ -64,6 +64,11 @@ class FilesEdit:
     def applied(self, files: Files) -> Files:
         """Apply the same edit to other files than `before`."""
         return edited_files(files, self.written, self.removed.keys(), self.gone_accounts)
+
+    def made(self, files: Files) -> Files:
+        """The same, once the edit is on the disk: what it wrote need not be read again."""
+        written = {key: as_written(file) for key, file in self.written.items()}
+        return edited_files(files, written, self.removed.keys(), self.gone_accounts)
 
     def changes(self) -> list[FileChange]:
         """The changes on disk that make the edit."""

@@ -213,9 +213,9 @@ def read_file(
     stamp, modified, content, problem = None, 0, NO_CONTENT, None
     try:
         status = os.stat(path)
-        stamp = _stamp(status, now_ns)
-        if previous and stamp and stamp == previous.stamp and path == previous.path:
+        if previous and previous.stamp == stamp_of(status) and path == previous.path:
             return previous
+        stamp = _stamp(status, now_ns)
         modified = max(int(status.st_mtime), 0)
         if modified > LATEST_S:
             modified = now_ns // 10**9
@@ -238,6 +238,23 @@ def read_file(
     return replace(file, modified=max(modified, previous.modified + 1))
 
 
+def as_written(file: SourceFile) -> SourceFile:
+    """A file that this process has just written, with its status if that tells its content from all later ones.
+
+    Its time was set, to a whole second apart from that of the writing: another writer leaves the time of its own, even
+    before the clock has advanced.
+    """
+    try:
+        status = os.stat(file.path)
+    except OSError:
+        return file
+    is_ours = status.st_mtime_ns == file.modified * 10**9 and status.st_size == file.content.size
+    is_apart = abs(status.st_ctime_ns - status.st_mtime_ns) > FINE_CLOCK_NS
+    if not (is_ours and is_apart and _is_fine(status)):
+        return file
+    return replace(file, content=file.content.on_disk, stamp=stamp_of(status))
+
+
 def keep_times(files: Files, previous: Files) -> None:
     """Set the time on disk of each new or changed file in `files` to its `modified`, if the disk's time is earlier.
 
@@ -258,11 +275,15 @@ def is_as_read(file: SourceFile, limit: SizeLimit) -> bool:
 
 def _stamp(status: os.stat_result, now_ns: int) -> Stamp | None:
     """The stamp from a status; None if the file has just changed, as another change might leave the same status."""
-    is_fine = bool(status.st_ctime_ns % LONGEST_TICK_NS)  # nobody can set this time, unlike the other
-    clock_ns = min(FINE_CLOCK_NS, COARSEST_CLOCK_NS) if is_fine else COARSEST_CLOCK_NS
+    clock_ns = min(FINE_CLOCK_NS, COARSEST_CLOCK_NS) if _is_fine(status) else COARSEST_CLOCK_NS
     if max(status.st_mtime_ns, status.st_ctime_ns) > now_ns - clock_ns:
         return None
     return stamp_of(status)
+
+
+def _is_fine(status: os.stat_result) -> bool:
+    """Whether the clock of the file system advances with each tick; nobody can set this time, unlike the other."""
+    return bool(status.st_ctime_ns % LONGEST_TICK_NS)
 
 
 def _cannot_be_read(error: OSError) -> str:

@@ -11,7 +11,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate, chain, islice
 from pathlib import Path
@@ -57,6 +57,11 @@ class Content:
     def size(self) -> int:
         """The octets of the text."""
         return sum(block.size for block in self.blocks)
+
+    @property
+    def on_disk(self) -> Content:
+        """The same without a large text, which is on the disk now."""
+        return self if self.text is None or self.size <= MAX_KEPT else replace(self, text=None)
 
 
 class NotTextError(Exception):

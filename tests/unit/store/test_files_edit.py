@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -188,3 +189,60 @@ def test_status_of_a_file_is_trusted_once_its_clock_has_advanced(
 ) -> None:
     status = SimpleNamespace(st_dev=1, st_ino=2, st_size=3, st_mtime_ns=1_600_000_000_000_000_000, st_ctime_ns=ctime_ns)
     assert (folder._stamp(status, ctime_ns + age_ns) is not None) is is_trusted  # type: ignore[arg-type]
+
+
+def written(root: Path, text: str, *, modified: int = 1_700_000_000) -> tuple[FilesEdit, Files]:
+    """An edit of a file, and the files as they are known once it is made."""
+    before = read_files(root)
+    one = replace(file(root, "a/zones/d.example", FileKind.ZONE_MASTER, text), modified=modified)
+    made = FilesEdit(before, edited_files(before, {one.key: one}, (), ()))
+    write_files(made.changes(), root.parent / "state" / "journal")
+    return made, made.made(before)
+
+
+def test_file_written_by_this_process_is_not_read_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, files = written(root, "@ SOA 2\n" * 9_000)
+    one = files.by_key()["a/zones/d.example"]
+    assert one.stamp
+    assert (made.after.by_key()[one.key].content.text, one.content.text) == ("@ SOA 2\n" * 9_000, None)
+    read: list[object] = []
+    monkeypatch.setattr(folder, "read_content", lambda path, **_: read.append(path))
+    now = read_files(root, files)
+    assert now.by_key()[one.key] is one
+    assert str(root / "a/zones/d.example.zone") not in read
+    assert FilesEdit(made.after, made.before, files).is_current()
+
+
+def test_change_right_after_ours_is_seen(root: Path) -> None:
+    """Also one of as many octets, within the same tick of the clock, in the same file or in one that replaces it."""
+    path, text = root / "a/zones/d.example.zone", "@ SOA 3\n"
+    for turn in range(200):
+        _, files = written(root, text, modified=1_700_000_000 + turn)
+        if turn % 2:
+            with path.open("r+") as out:
+                out.write("@ SOA 4\n")
+        else:
+            path.with_name("other").write_text("@ SOA 4\n")
+            os.replace(path.with_name("other"), path)
+        found = read_files(root, files).by_key()["a/zones/d.example"]
+        assert found.content.text == "@ SOA 4\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "has_stamp"),
+    [
+        ({}, True),
+        ({"st_size": 9}, False),  # another file
+        ({"st_mtime_ns": 1_700_000_000_000_000_001}, False),
+        ({"st_ctime_ns": 1_700_000_009_000_000_000}, False),  # perhaps a clock that counts seconds
+        ({"st_ctime_ns": 1_700_000_000_010_000_007}, False),  # another writer might leave this time
+    ],
+)
+def test_status_of_a_written_file_is_trusted_if_it_tells_ours_from_others(
+    root: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, int], *, has_stamp: bool
+) -> None:
+    one = file(root, "a/zones/d.example", FileKind.ZONE_MASTER, "@ SOA 5\n")
+    times = {"st_mtime_ns": 1_700_000_000_000_000_000, "st_ctime_ns": 1_700_000_009_123_456_789}
+    status = {"st_dev": 1, "st_ino": 2, "st_size": 8} | times | change
+    monkeypatch.setattr(folder.os, "stat", lambda path: SimpleNamespace(**status))
+    assert bool(folder.as_written(one).stamp) is has_stamp
