@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
-from dnsd.compile.build import build_snapshot, flattening_problems
+from dnsd.compile.build import BuiltChange, build_snapshot, flattening_problems
 from dnsd.compile.foreign import foreign_answers
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import InvalidDataError, Problem, in_order
@@ -112,6 +113,13 @@ class Loaded:
         return ", ".join(f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in counts)
 
 
+class LoadedChange(NamedTuple):
+    """The data before and after a change."""
+
+    before: Loaded
+    after: Loaded
+
+
 def load(
     config: Path,
     environment: Mapping[str, str] = os.environ,
@@ -181,12 +189,12 @@ def load_change(
     now: datetime,
     read: Mapping[SourceFile, ZoneText] = MappingProxyType({}),
     *,
-    known: Loaded | None = None,
+    known: LoadedChange | None = None,
 ) -> Loaded:
     """Load a change that makes `files` the served files at the time `now`; return `previous` itself if they are equal.
 
     The unserved files of held accounts stay unchanged; `read` has master files that were read already, and `known` is
-    the change as loaded on top of other data. Raises InvalidDataError.
+    the same change as loaded on top of other data. Raises InvalidDataError.
     """
     if files == previous.files:
         return previous
@@ -200,12 +208,12 @@ def load_change(
         limits=settings.rrset_limits,
         room=before.room,
         read=read,
-        known=known.stored if known else NOTHING,
+        known=known.after.stored if known else NOTHING,
     )
     times = see(stored.dataset, now, before=previous.times, previous=previous.dataset)
     served = Served(stored, files, previous.held)
     source = replace(previous.source, files=found)
-    return _built(source, previous.settings_file, served, times, previous.observed, previous)
+    return _built(source, previous.settings_file, served, times, previous.observed, previous, change=known)
 
 
 def with_observed(loaded: Loaded, observed: Routes) -> Loaded:
@@ -222,10 +230,12 @@ def _built(
     observed: Routes,
     previous: Loaded | None,
     kept: KeptZones = NOTHING_KEPT,
+    change: LoadedChange | None = None,
 ) -> Loaded:
     settings, stored = settings_file.settings, served.stored
     before = previous.snapshot if previous else kept.snapshot(stored.objects.zones)
-    snapshot = build_snapshot(stored.dataset, settings.options, before, observed=observed)
+    known = BuiltChange(change.before.snapshot, change.after.snapshot) if change else None
+    snapshot = build_snapshot(stored.dataset, settings.options, before, observed=observed, known=known)
     if previous and snapshot.names is previous.snapshot.names:
         flattening = previous.flattening
     else:

@@ -130,6 +130,13 @@ class WireError(DnsdError):
     """Bytes that are not a well-formed DNS name or message (RFC 1035 §4)."""
 
 
+class LongChangeError(DnsdError):
+    """A change of a large file, for which nobody should wait."""
+
+    def __init__(self) -> None:
+        super().__init__("the change of a large file takes long")
+
+
 class InvalidDataError(DnsdError):
     """Invalid data from a user; `problems` lists all reasons."""
 

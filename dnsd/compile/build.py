@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from itertools import count, filterfalse
-from typing import Any
+from typing import Any, NamedTuple
 
 from dnsd.compile.edge import build_addresses
 from dnsd.compile.edited_zone import edited_zone
@@ -23,7 +23,7 @@ from dnsd.engine.entry import Octets
 from dnsd.engine.names import NameTable, kind_of
 from dnsd.engine.node import REFUSED_NODE, UNVERIFIED_NODE, Apex, Node
 from dnsd.engine.snapshot import Addresses, BuiltZone, MapsUsed, Snapshot
-from dnsd.engine.table import NameRows, edited, packed_table, replaced
+from dnsd.engine.table import NameRows, Table, edited, packed_table, replaced
 from dnsd.errors import BrokenRule, Problem
 from dnsd.model.advertisement import NO_ROUTES, REACHABLE, Routes, unreachable
 from dnsd.model.dataset import Dataset
@@ -54,11 +54,37 @@ class Options:
     nsid: str | None = None
 
 
+class BuiltChange(NamedTuple):
+    """A change as it was built on the snapshot `base`, to be made of a later one."""
+
+    base: Snapshot
+    snapshot: Snapshot
+
+    def table_on(self, previous: Snapshot, changed: Sequence[Zone], dataset: Dataset) -> Table | None:
+        """The table of `previous` with these zones as they are packed here; None if they have to be packed again."""
+        for zone in changed:
+            before = self.base.zones.get(zone.id)
+            if before is None or previous.zones.get(zone.id) is not before:
+                return None
+            if not _is_as_before(zone, dataset, self.snapshot.zones):
+                return None
+        now, base, made = (one.names.table for one in (previous, self.base, self.snapshot))
+        return made.moved(base, now, [zone.name for zone in changed])
+
+
 def build_snapshot(
-    dataset: Dataset, options: Options, previous: Snapshot | None = None, *, observed: Routes = NO_ROUTES
+    dataset: Dataset,
+    options: Options,
+    previous: Snapshot | None = None,
+    *,
+    observed: Routes = NO_ROUTES,
+    known: BuiltChange | None = None,
 ) -> Snapshot:
-    """Build the snapshot for `dataset`, which must have no errors; `observed` are the routes seen on routers."""
-    packed = _packed_zones(dataset, previous)
+    """Build the snapshot for `dataset`, which must have no errors; `observed` are the routes seen on routers.
+
+    `known` is the same change as built on other data: zones that are packed there are not packed again.
+    """
+    packed = _packed_zones(dataset, previous, known)
     lost = unreachable(dataset.accounts, dataset.maps.values(), dataset.declared_routes, observed)
     used = MapsUsed(dataset.maps_by_member, options.missing_family, lost)
     by_zone, by_account = _effective_addresses(dataset, used, previous)
@@ -83,14 +109,20 @@ class _Packed:
     zones: dict[str, BuiltZone] = field(default_factory=dict)  # by id
     rows: dict[bytes, tuple[int, Octets]] = field(default_factory=dict)  # by name, with the zone's kind
     edits: dict[bytes, tuple[int, NameRows]] = field(default_factory=dict)  # likewise
+    table: Table | None = None  # with all of these, if they were packed for other data
 
 
-def _packed_zones(dataset: Dataset, previous: Snapshot | None) -> _Packed:
+def _packed_zones(dataset: Dataset, previous: Snapshot | None, known: BuiltChange | None) -> _Packed:
     old = previous.zones if previous else {}
     packed = _Packed(
         {zone.id: old[zone.id] for zone in dataset.zones_by_name.values() if _is_as_before(zone, dataset, old)}
     )
     changed = [zone for zone in dataset.zones_by_name.values() if zone.id not in packed.zones]
+    if known and previous and changed and len(packed.zones) + len(changed) == len(old):
+        packed.table = known.table_on(previous, changed, dataset)
+        if packed.table is not None:
+            packed.zones |= {zone.id: known.snapshot.zones[zone.id] for zone in changed}
+            changed = []
     numbers = filterfalse({built.number for built in old.values()}.__contains__, count())
     for zone in changed:
         built, applies_maps = old.get(zone.id), dataset.applies_maps(zone)
@@ -126,7 +158,9 @@ def _apex(zone: Zone, built: BuiltZone | None) -> Apex:
 def _names(packed: _Packed, previous: Snapshot | None) -> NameTable:
     """The table of the names of all zones."""
     zones, rows, edits = packed.zones, packed.rows, packed.edits
-    if previous is None or not previous.zones:
+    if packed.table is not None:
+        table = packed.table
+    elif previous is None or not previous.zones:
         table = packed_table(rows)
     elif not rows and not edits and zones.keys() == previous.zones.keys():
         return previous.names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
@@ -11,12 +12,14 @@ from functools import partial
 from typing import Any, TypeVar
 
 from dnsd.api.turns import planned_by
+from dnsd.app import Loaded
 from dnsd.control.brake import Brake
 from dnsd.control.current import Current
 from dnsd.control.guarded import UnsettledError
 from dnsd.control.loading import Loader
 from dnsd.control.publish import Publisher
 from dnsd.control.waiting import WaitingChange, WaitingChanges
+from dnsd.errors import LongChangeError
 from dnsd.log import Log
 from dnsd.manage.change import (
     Changed,
@@ -39,6 +42,7 @@ from dnsd.store.write import Evidence
 
 T = TypeVar("T")
 
+AGAIN = (MovedOnError, LongChangeError)  # outcomes of changes that have to be drawn up again
 TRIES = 3  # attempts at a change while files are being edited
 SAVE_PAUSE_S = 1.0  # from the last change to the save of the snapshot: a save delays the changes that follow
 SAVE_WITHIN_S = 30.0  # from the first change to the save; until it, the snapshot file counts as behind
@@ -189,10 +193,13 @@ class ChangeQueue:
             raise refused(Reason.NOT_LOADED, "the files cannot be used; the last snapshot is served, read-only")
         self.note_unsaved()
         trial = self._brake.trial()
-        drawn = await in_thread(partial(draw_up, [one.on for one in batch], before, trial.check))
+        late: set[str] = set()
+        works = [partial(_in_order, one, late) for one in batch]
+        drawn = await in_thread(partial(draw_up, works, before, trial.check))
         outcomes = [one.outcome for one in drawn]
         for one, drawn_up in zip(batch, drawn, strict=True):
-            self._waiting.note(one.author, drawn_up.cpu_s)
+            is_long = isinstance(drawn_up.outcome, LongChangeError)
+            self._waiting.note(one.author, math.inf if is_long else drawn_up.cpu_s)
         loaded = next((one.loaded for one in reversed(outcomes) if isinstance(one, Changed)), before)
         beside = [file for one in outcomes if isinstance(one, Changed) for file in one.beside]
         witnesses = [one.witness for one in outcomes if isinstance(one, Changed) and one.witness]
@@ -216,7 +223,7 @@ class ChangeQueue:
                 if evidence:
                     await in_thread(partial(self._finish, evidence))
             self._current.keep_good_later()
-        again = [one for one, outcome in zip(batch, outcomes, strict=True) if isinstance(outcome, MovedOnError)]
+        again = [one for one, outcome in zip(batch, outcomes, strict=True) if isinstance(outcome, AGAIN)]
         for one, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Changed):
                 one.settle(replace(outcome, revision=self._publisher.revision))
@@ -249,6 +256,17 @@ class ChangeQueue:
         errors = [problem for problem in self._loader.last.problems if not problem.warning]
         first = next((problem for problem in errors if problem.source in keys), errors[0])
         raise refused(Reason.NOT_WRITABLE, f"a file was edited and cannot be used: {first}")
+
+
+def _in_order(change: WaitingChange, late: set[str], before: Loaded) -> Drawn[Any]:
+    """Draw up a change in its turn; not if one of its author, among the `late`, has to be drawn up aside first."""
+    if change.author in late:
+        raise MovedOnError
+    try:
+        return change.on(before)
+    except LongChangeError:
+        late.add(change.author)
+        raise
 
 
 async def _nothing() -> None:

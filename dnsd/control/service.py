@@ -146,6 +146,7 @@ class ControlService:
         def make(loaded: Loaded) -> tuple[T, Draft]:
             request.draft = draft = Draft(loaded, datetime.now(UTC), by_operator=actor.token.is_operator)
             draft.author = author_of(actor.token)
+            draft.is_hurried, request.is_hurried = request.is_hurried, False
             result = verb(draft)
             request.replaced = draft.touched()
             with suppress(OSError):  # a change that needs evidence fails later

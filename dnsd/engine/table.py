@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Self
 
@@ -91,6 +91,17 @@ class Table(EntryTable):
         layers = (self.octets,) if self.overlay is None else (self.octets, self.overlay)
         return type(self)(merge((*layers, packed), os.urandom(KEY_SIZE), False, tuple(apexes)))
 
+    def moved(self, base: Table, now: Table, apexes: Sequence[bytes]) -> Self | None:
+        """This table, which differs from `base` in these zones alone, with what has changed from `base` to `now`.
+
+        None if that is about these zones, too, or about zones inside them, or if `now` has another base.
+        """
+        changes = now.changes_since(base)
+        if changes is None or any(now.zones(apex) != base.zones(apex) for apex in apexes):
+            return None
+        others = merge((changes, pack([], self.key)), self.key, True, tuple(apexes))
+        return self.with_changes(changes) if _count(others) == _count(changes) else None
+
     def with_overlay(self, changes: Octets) -> Self:
         """This table with changes in the overlay, however many: a base of its own would not be shared by processes."""
         overlays = (changes,) if self.overlay is None else (self.overlay, changes)
@@ -103,6 +114,7 @@ class Table(EntryTable):
         nothing = pack([], self.key)
         before, now = older.overlay or nothing, self.overlay or nothing
         changes = difference(EntryTable(before), now, None, self.key)
+        assert changes is not None, "their number has no limit"
         return changes if merge((before, changes), self.key, True) == bytes(now) else None
 
     def whole(self) -> Octets:

@@ -9,10 +9,10 @@ from time import thread_time
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from dnsd.app import Loaded, Source
-from dnsd.errors import DnsdError
+from dnsd.errors import DnsdError, LongChangeError
 from dnsd.manage.audit import AuditLog
 from dnsd.manage.audit_entries import Entry, pending_entry
-from dnsd.manage.draft import Draft, LongChangeError
+from dnsd.manage.draft import Draft
 from dnsd.store.directory import Files
 from dnsd.store.files_edit import FilesEdit
 from dnsd.store.journal import Settle

@@ -10,8 +10,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from dnsd.app import Loaded, load_change
-from dnsd.errors import BrokenRule, InvalidDataError, Path, Problem
+from dnsd.app import Loaded, LoadedChange, load_change
+from dnsd.errors import BrokenRule, InvalidDataError, LongChangeError, Path, Problem
 from dnsd.formats.yaml_edit import edited_yaml, written_yaml
 from dnsd.formats.yaml_item_edit import ItemEdit, edited_list, keys_of
 from dnsd.formats.yaml_items import ItemLines
@@ -38,6 +38,7 @@ from dnsd.store.write import FileChange
 from dnsd.store.yaml_records import RECORDS
 from dnsd.wire.names import parse_name_text
 
+LARGE = 4 * 1024**2  # octets of a file that is not edited while the changes of others wait
 Document = dict[str, Any]  # the content of a YAML file, as plain data
 
 
@@ -57,6 +58,7 @@ class Draft:
         self.loaded = loaded
         self.now = now
         self.by_operator = by_operator
+        self.is_hurried = False  # whether others wait for it, so that it must not be long
         self.forced = False  # whether address space may be withdrawn although maps answer with it
         self.author: Author | None = None  # for the brake; None: no limit
         self._written: dict[str, SourceFile] = {}  # by key
@@ -69,6 +71,7 @@ class Draft:
         self.names_others = False  # whether a refusal tells the operator about other accounts
         self.beside: list[FileChange] = []  # of files outside of the accounts' folder, to be written with the change
         self.record_edits: dict[str, RecordEdit] = {}  # by the zone's id
+        self.own_keys: set[str] = set()  # of zones whose settings are edited, by what their account's files say
         self.places: dict[str, Mapping[int, Path]] = {}  # the place of each record in the request, by key and row
 
     @property
@@ -103,7 +106,7 @@ class Draft:
             return {}
         file = self.file(key)
         left_out = RECORDS if file.kind is FileKind.ZONE_YAML else None
-        data = keys_of(file.text(), self._items(file))
+        data = keys_of(self._text(file), self._items(file))
         return {name: _copied(value) for name, value in data.items() if name != left_out}
 
     def write(self, key: str, kind: FileKind, document: Mapping[str, Any]) -> None:
@@ -112,14 +115,21 @@ class Draft:
         if kind is not FileKind.ZONE_YAML:  # for a zone, the caller notes the relevant part
             self.note(key, self.document(key) or None, present)
         exists = self.has_file(key)
-        self.write_text(key, kind, edited_yaml(self.file(key).text(), present) if exists else written_yaml(present))
+        text = edited_yaml(self._text(self.file(key)), present) if exists else written_yaml(present)
+        self.write_text(key, kind, text)
 
     def write_zone(
         self, key: str, edit: ItemEdit | None = None, change: Callable[[Document], Document] = lambda keys: keys
     ) -> None:
         """Edit the records in a zone's YAML file, by row, and change other keys, keeping comments and style."""
         file = self.file(key)
-        self.write_text(key, file.kind, edited_list(file.text(), self._items(file), RECORDS, edit, change))
+        self.write_text(key, file.kind, edited_list(self._text(file), self._items(file), RECORDS, edit, change))
+
+    def _text(self, file: SourceFile) -> str:
+        """The text of a file to edit. Raises LongChangeError if it is large, and others wait."""
+        if self.is_hurried and file.content.size > LARGE:
+            raise LongChangeError
+        return file.text()
 
     def _items(self, file: SourceFile) -> ItemLines | None:
         """The records in a zone's file, if it was read as it is, and each has lines of its own."""
@@ -140,7 +150,7 @@ class Draft:
             contents.append(self._content(zone.key, text))
             return read_master_file(replace(file, content=contents[-1]), name, before)
 
-        edited = edited_zone_text(file.text(), zone, stored.rows, edit, now_s=int(self.now.timestamp()), read=read)
+        edited = edited_zone_text(self._text(file), zone, stored.rows, edit, now_s=int(self.now.timestamp()), read=read)
         self._write_content(zone.key, file.kind, contents[-1])
         self._read[self._written[zone.key]] = edited.read
 
@@ -217,8 +227,8 @@ class Draft:
 
     @property
     def can_move(self) -> bool:
-        """Whether it only edits records and maps: such edits depend on their account alone."""
-        edited = {self.dataset.zones[zone_id].key for zone_id in self.record_edits}
+        """Whether it only edits maps, and records and settings of zones: such edits depend on their account alone."""
+        edited = self.own_keys.union(self.dataset.zones[zone_id].key for zone_id in self.record_edits)
         edits = [key in edited or file.kind is FileKind.MAP for key, file in self._written.items()]
         if not all(edits) or self._removed or self._removed_accounts or self.beside:
             return False
@@ -239,7 +249,7 @@ class Draft:
         other = copy(self)
         other.loaded = now
         try:
-            return other, other._load(known)
+            return other, other._load(LoadedChange(self.loaded, known))
         finally:
             self.names_others = other.names_others  # the requester knows this draft
 
@@ -254,7 +264,7 @@ class Draft:
         """
         return self._load(None)
 
-    def _load(self, known: Loaded | None) -> Loaded:
+    def _load(self, known: LoadedChange | None) -> Loaded:
         try:
             loaded = load_change(self.loaded, self._edited(), self.now, self._read, known=known)
         except InvalidDataError as error:

@@ -165,6 +165,8 @@ def _set(draft: Draft, zone: Zone, changed: Document) -> None:
         document = draft.document(zone.key)
         before = {name: document.get(name) for name in changed}
         draft.write_zone(zone.key, change=lambda keys: shown_times(draft, zone) | keys | changed | now)
+        if "verified" not in changed:  # which may follow from zones of other accounts
+            draft.own_keys.add(zone.key)
     else:
         before = {}
         write_as_yaml(draft, zone, changed | now)

@@ -307,6 +307,31 @@ def test_after_any_large_change_of_zones_a_table_equals_one_packed_from_nothing(
     assert compiled.merge((table.whole(),), KEY, False) == compiled.pack(zone_rows(world, rng), KEY)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_change_made_of_later_entries_equals_one_packed_from_nothing(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_OVERLAY", 60)
+    rng, moved = random.Random(seed), 0
+    for _ in range(25):
+        world = some_world(rng) | {b"\1z\0": some_zone(rng, b"\1z\0")}
+        base = packed_table({apex: (kind, rows) for apex, kind, rows in zone_rows(world, rng)})
+        apex = rng.choice([*world])
+        zone = some_zone(rng, apex, rng.choice((9, 90)))
+        made = replaced(base, {apex: (kind_of(apex), rows_of(zone, rng))})
+        now = base
+        for other in rng.sample(APEXES, rng.choice((1, 2))):
+            if other != apex:
+                after = some_zone(rng, other) if rng.random() < 0.8 else None
+                now = replaced(now, {other: after and (kind_of(other), rows_of(after, rng))})
+                world = {one: some for one, some in (world | {other: after}).items() if some}
+        found = made.moved(base, now, [apex])
+        if found is not None:
+            check(found, world | {apex: zone}, rng)
+            moved += 1
+    assert moved > 2
+
+
 def test_large_change_of_a_zone_is_merged_without_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when a zone is paused: all of its entries change."""
     top, apex = row(SPECIAL, 0, b"\1z\0"), b"\1z\0"

@@ -14,15 +14,23 @@ from typing import Any
 import pytest
 
 from dnsd.app import Loaded
+from dnsd.compile import build
+from dnsd.compile.zone import PackedZone, pack_zone
 from dnsd.control import change_queue, change_request
+from dnsd.engine import table
+from dnsd.engine.respond import respond
+from dnsd.manage import draft as draft_module
 from dnsd.manage.change import EvidenceError, Witness, draw_up, drawn
 from dnsd.manage.draft import Draft
 from dnsd.manage.maps import MapChange, edit_map
 from dnsd.manage.records import import_records
 from dnsd.manage.service import Actor
+from dnsd.manage.zones import edit_zone
+from dnsd.model.zones import Zone
 from dnsd.process.tasks import in_thread
 from dnsd.store.directory import FileKind, SourceFile
 from tests.limits import HANG_S
+from tests.packets import answers, query
 from tests.unit.control.scheduling import FILES, GLOBEX, OTHER, Life, Scheduling
 
 CAKE, TOOLS, OTHER_MAP = "acme/zones/cake.example.yaml", "globex/zones/tools.example.yaml", "globex/maps/other.yaml"
@@ -93,6 +101,91 @@ async def drawn_on_older_data(
     await others
     await slow
     return gate.calls
+
+
+def pausing(zone: str) -> Callable[[Loaded], tuple[None, Draft]]:
+    """A change that pauses a zone."""
+
+    def make(loaded: Loaded) -> tuple[None, Draft]:
+        draft = Draft(loaded, datetime.now(UTC), by_operator=False)
+        edit_zone(draft, next(one.id for one in draft.dataset.zones.values() if one.name_text == zone), paused=True)
+        return None, draft
+
+    return make
+
+
+@pytest.mark.parametrize("most", [20, 4_096], ids=["in a new base", "in the overlay"])
+def test_zone_paused_while_others_are_edited_is_packed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """As a zone of a million names needs: in its turn, what is packed already is put on the data of then."""
+    hosts = "".join(f"- {{name: h{n}, type: A, content: 192.0.2.{n}, proxied: true}}\n" for n in range(40))
+    world = Scheduling(tmp_path / "world", FILES | {CAKE: f"records:\n{hosts}"})
+    packed: list[str] = []
+
+    def counted(zone: Zone, *given: Any, **more: Any) -> PackedZone:
+        packed.append(zone.name_text)
+        return pack_zone(zone, *given, **more)
+
+    monkeypatch.setattr(table, "MAX_OVERLAY", most)
+    monkeypatch.setattr(build, "pack_zone", counted)
+
+    async def work(life: Life) -> None:
+        changes, gate = life.control.changes, Gate()
+        packed.clear()
+        changes._waiting.note("slow", 1.0)
+        slow = asyncio.create_task(changes.change(gate.after(pausing("cake.example")), "slow"))
+        await in_thread(gate.is_there.wait)
+        for name in ("first", "second"):
+            await changes.change(adding("tools.example", name), "quick")
+        gate.is_open.set()
+        await slow
+        assert (packed, gate.calls) == (["cake.example"], 1)
+        assert life.control.current.loaded
+        snapshot = life.control.current.loaded.snapshot
+        for name, address in {
+            "h39.cake.example": "192.0.2.39",
+            "first.tools.example": "192.0.2.7",
+            "second.tools.example": "192.0.2.7",
+        }.items():
+            assert answers(respond(snapshot, query(name)) or b"") == [address]
+
+    world.run(work)
+    assert "paused: true" in world.read(CAKE)
+    assert "second" in world.read(TOOLS)
+
+
+def test_nobody_waits_for_the_first_change_of_a_large_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its author is not known to be slow yet; the author's next change stays behind it."""
+    comment = "# " + "x" * 200
+    world = Scheduling(tmp_path / "world", FILES | {CAKE: f"{comment}\n{FILES[CAKE]}"})
+    monkeypatch.setattr(draft_module, "LARGE", 200)
+    made: list[str] = []
+
+    async def work(life: Life) -> None:
+        gate, author = Gate(), Actor(world.token("author"), "192.0.2.1")
+        zones = {one.name_text: one.id for one in life.service.loaded.dataset.zones.values()}
+
+        async def pause(zone: str, actor: Actor, then: Callable[[], object] = list) -> None:
+            def verb(draft: Draft) -> None:
+                edit_zone(draft, zones[zone], paused=True)
+                then()
+
+            await life.service.change(actor, "zone.edit", verb)
+            made.append(zone)
+
+        large = asyncio.create_task(pause("cake.example", author, gate))
+        small = asyncio.create_task(pause("bread.example", author))
+        await in_thread(gate.is_there.wait)
+        await pause("tools.example", Actor(world.token("other"), "192.0.2.2"))
+        assert made == ["tools.example"]
+        gate.is_open.set()
+        await asyncio.gather(large, small)
+        assert gate.calls == 1
+
+    world.run(work)
+    assert made == ["tools.example", "cake.example", "bread.example"]
+    assert f"{comment}\n" in world.read(CAKE)
 
 
 async def _none() -> None:
