@@ -165,6 +165,8 @@ class Loader:
         A reload or a change on request goes first, so that its reply reports its own effect.
         """
         current = self._current
+        async with current.turn:  # what a change is writing is known at its end, and need not be read
+            pass
         while (source := await self._reader.settled(self._current.source)) != current.source or self._may_release():
             async with current.turn:
                 if not self._may_release() and (source == current.source or await self._reader.read(source) != source):

@@ -44,6 +44,11 @@ def octets_of(text: str) -> bytes:
     return text.encode(errors="surrogateescape")
 
 
+def text_of(octets: bytes) -> str:
+    """The text that `octets_of` turned into these octets."""
+    return octets.decode(errors="surrogateescape")
+
+
 def _escaped_piece(piece: re.Match[str]) -> str:
     if piece[0].startswith(";") or not has_odd(piece[0]):
         return piece[0]

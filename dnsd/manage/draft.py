@@ -65,6 +65,7 @@ class Draft:
         self._removed: dict[str, SourceFile] = {}
         self._read: dict[SourceFile, ZoneText] = {}  # what the files written were read as
         self._removed_accounts: list[str] = []
+        self._last_text: tuple[SourceFile, str] | None = None  # read for the change; a large one is read once
         self.notes: list[Note] = []
         self.witness: Callable[[Loaded], Any] | None = None  # makes the `Witness`, if the change needs evidence
         self.removes_records = False
@@ -129,7 +130,9 @@ class Draft:
         """The text of a file to edit. Raises LongChangeError if it is large, and others wait."""
         if self.is_hurried and file.content.size > LARGE:
             raise LongChangeError
-        return file.text()
+        if self._last_text is None or self._last_text[0] is not file:
+            self._last_text = file, file.text()
+        return self._last_text[1]
 
     def _items(self, file: SourceFile) -> ItemLines | None:
         """The records in a zone's file, if it was read as it is, and each has lines of its own."""
@@ -265,6 +268,7 @@ class Draft:
         return self._load(None)
 
     def _load(self, known: LoadedChange | None) -> Loaded:
+        self._last_text = None
         try:
             loaded = load_change(self.loaded, self._edited(), self.now, self._read, known=known)
         except InvalidDataError as error:

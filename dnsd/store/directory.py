@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dnsd.errors import Problem
+from dnsd.formats.odd_octets import octets_of, text_of
 from dnsd.store.text_file import MAX_FILE_SIZE, BlockReader, Content, Stamp, texts_again
 
 NO_CONTENT = Content(b"", "", ())
@@ -79,10 +80,16 @@ class SourceFile:
         """The text; a large one is read again. Raises FileChangedError."""
         return "".join(self.blocks())
 
+    def octets(self) -> bytes:
+        """The octets of a file that is to be written."""
+        return octets_of(self.text()) if self.content.octets is None else self.content.octets
+
     def blocks(self) -> Iterator[str]:
         """The text in blocks of whole lines. Raises FileChangedError, possibly only after some blocks."""
         if self.content.text is not None:
             return iter((self.content.text,))
+        if self.content.octets is not None:
+            return iter((text_of(self.content.octets),))
         return texts_again(Path(self.path), self.content, any_octets=self.any_octets, stamp=self.stamp)
 
     def block_reader(self) -> BlockReader:

@@ -74,7 +74,7 @@ class FilesEdit:
         """The changes on disk that make the edit."""
         before = self.before.by_key()
         written = [
-            FileChange(file.path, file.text(), file.modified, before[key].path if key in before else None)
+            FileChange(file.path, file.octets(), file.modified, before[key].path if key in before else None)
             for key, file in self.written.items()
         ]
         gone = [file.path for key, file in self.removed.items() if account_of(key) not in self.gone_accounts]

@@ -52,6 +52,7 @@ class Content:
     text: str | None = field(compare=False)  # None: large
     blocks: tuple[TextBlock, ...] = field(compare=False)
     read: ReadBlock | None = field(default=None, compare=False)  # reads a block from the state folder; None: a file
+    octets: bytes | None = field(default=None, compare=False, repr=False)  # of a large text that is not on disk yet
 
     @property
     def size(self) -> int:
@@ -61,7 +62,7 @@ class Content:
     @property
     def on_disk(self) -> Content:
         """The same without a large text, which is on the disk now."""
-        return self if self.text is None or self.size <= MAX_KEPT else replace(self, text=None)
+        return self if self.octets is None else replace(self, octets=None)
 
 
 class NotTextError(Exception):
@@ -133,14 +134,15 @@ def stored_content(blocks: tuple[TextBlock, ...], read: ReadBlock, *, any_octets
 
 
 def content_of(text: str, before: Content | None = None) -> Content:
-    """The content of a file with this text, which is kept at any size, not being on disk yet. Raises NotTextError.
+    """The content of a file with this text, which is kept at any size, as it is not on disk yet. Raises NotTextError.
 
     `before` is its earlier content, if any.
     """
     octets = octets_of(text)
     _check_size(len(octets), MAX_FILE_SIZE)
     blocks = cut(octets, before.blocks if before else ())
-    return Content(digest_of(blocks), text, blocks)
+    is_small = len(text) <= MAX_KEPT
+    return Content(digest_of(blocks), text if is_small else None, blocks, octets=None if is_small else octets)
 
 
 def decoded(octets: bytes, *, any_octets: bool = False) -> str:
@@ -173,8 +175,8 @@ class BlockReader:
         block = self._content.blocks[number]
         start = self._starts[number]
         with suppress(OSError, ValueError, DamagedFileError):
-            if self._content.text is not None:
-                octets = self._text[start : start + block.size]
+            if self._content.octets is not None or self._content.text is not None:
+                octets = self._octets[start : start + block.size]
             elif self._content.read:
                 return self._content.read(block)
             else:
@@ -204,7 +206,9 @@ class BlockReader:
         return [*accumulate((one.size for one in self._content.blocks), initial=0)]
 
     @cached_property
-    def _text(self) -> bytes:
+    def _octets(self) -> bytes:
+        if self._content.octets is not None:
+            return self._content.octets
         octets = octets_of(self._content.text or "")
         return BYTE_ORDER_MARK + octets if len(octets) < self._content.size else octets
 

@@ -40,10 +40,10 @@ from dnsd.whole_file import create_file
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """The new text of a file, and its time in seconds since 1970."""
+    """The new text of a file, or its octets, and its time in seconds since 1970."""
 
     path: str
-    text: str | None  # None: remove the file, or the folder with all its content
+    text: str | bytes | None  # None: remove the file, or the folder with all its content
     modified: int
     template: str | None = None  # a new file gets the owner and mode of this one
 
@@ -154,7 +154,8 @@ def _write_text(file: str, change: FileChange) -> None:
     template = next((path for path in (change.path, change.template) if path and os.path.exists(path)), None)
     try:
         os.makedirs(os.path.dirname(file), exist_ok=True)
-        _write(file, octets_of(change.text), mode=0o600 if template else 0o666)
+        octets = octets_of(change.text) if isinstance(change.text, str) else change.text
+        _write(file, octets, mode=0o600 if template else 0o666)
         if template:
             _copy_attributes(template, file)
         os.utime(file, (change.modified, change.modified))
