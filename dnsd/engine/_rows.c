@@ -28,20 +28,19 @@ static uint32_t number_at(const Py_buffer *numbers, size_t index) {
     return number;
 }
 
-static int fail(void) { return PyErr_SetString(PyExc_ValueError, "records that do not fit into rows"), -1; }
-
-/* Find a record and its treatment; -1 with an exception. */
+/* Find a record and its treatment; -1 if there is none. Like all that writes rows, it needs no GIL. */
 static int record_at(const Source *source, size_t place, uint32_t *index, const Treatment **treatment) {
     *index = number_at(&source->order, place);
-    if (*index >= (size_t)source->special.len) return fail();
+    if (*index >= (size_t)source->special.len) return -1;
     uint32_t traits = number_at(&source->traits, *index);
-    if (traits >= source->treatment_count) return fail();
+    if (traits >= source->treatment_count) return -1;
     *treatment = &source->treatments[traits];
     return 0;
 }
 
-/* Write the set of a type to `out`, or measure it. Its octets; 0 with an exception. */
-static size_t write_set(const Source *source, size_t from, size_t to, uint16_t rtype, unsigned char *out) {
+/* Write the set of a type to `out`, up to `end`, or measure it. Its octets; 0 after an error. */
+static size_t write_set(const Source *source, size_t from, size_t to, uint16_t rtype, unsigned char *out,
+                        const unsigned char *end) {
     size_t body = 0, records = 0;
     uint32_t ttl = UINT32_MAX, index;
     const Treatment *treatment;
@@ -49,15 +48,16 @@ static size_t write_set(const Source *source, size_t from, size_t to, uint16_t r
     for (size_t i = from; i < to; i++) {
         if (record_at(source, i, &index, &treatment) < 0) return 0;
         if (treatment->rtype != rtype || treatment->is_hidden) continue;
-        if (find(&source->rdatas, index, &rdata) < 0) return 0;
-        if (rdata.size > UINT16_MAX) return fail(), 0;
+        if (locate(&source->rdatas, index, &rdata) < 0) return 0;
+        if (rdata.size > UINT16_MAX) return 0;
         body += RECORD_FIXED + rdata.size;
         if (treatment->ttl < ttl) ttl = treatment->ttl;
         records++;
     }
-    if (records > UINT16_MAX || body > UINT32_MAX) return fail(), 0;
+    if (records > UINT16_MAX || body > UINT32_MAX) return 0;
     size_t fixed = SET_FIXED + (body >= LARGE ? 4 : 0);
     if (!out) return fixed + even(body);
+    if ((size_t)(end - out) < fixed + even(body)) return 0; /* another thread has changed the records */
     uint16_t head[] = {rtype, records, body < LARGE ? body : LARGE};
     uint32_t large = body;
     memcpy(out, head, SET_FIXED);
@@ -66,7 +66,7 @@ static size_t write_set(const Source *source, size_t from, size_t to, uint16_t r
     for (size_t i = from; i < to; i++) {
         if (record_at(source, i, &index, &treatment) < 0) return 0;
         if (treatment->rtype != rtype || treatment->is_hidden) continue;
-        if (find(&source->rdatas, index, &rdata) < 0) return 0;
+        if (locate(&source->rdatas, index, &rdata) < 0 || (size_t)(end - at) < RECORD_FIXED + rdata.size) return 0;
         unsigned char record[RECORD_FIXED] = {0xC0, 0x0C, rtype >> 8, rtype & 255, 0, 1, ttl >> 24, ttl >> 16, ttl >> 8,
                                               ttl, rdata.size >> 8, rdata.size};
         memcpy(at, record, RECORD_FIXED);
@@ -76,16 +76,16 @@ static size_t write_set(const Source *source, size_t from, size_t to, uint16_t r
     return fixed + even(body);
 }
 
-/* Write the row of the name of these records to `out`, where all octets are 0, or measure it. Its octets; 0 with an
-   exception. */
-static size_t write_row(const Source *source, size_t from, size_t to, unsigned char *out) {
+/* Write the row of the name of these records to `out`, where all octets are 0, up to `end`, or measure it. Its octets; 0
+   after an error. */
+static size_t write_row(const Source *source, size_t from, size_t to, unsigned char *out, const unsigned char *end) {
     uint16_t types[MOST_SETS], sets = 0;
     uint32_t first, index;
     const Treatment *treatment;
     Item name;
-    if (from >= to || to > (size_t)source->order.len / 4) return fail(), 0;
-    if (record_at(source, from, &first, &treatment) < 0 || find(&source->owners, first, &name) < 0) return 0;
-    if (name.size > NAME_LIMIT) return fail(), 0;
+    if (from >= to || to > (size_t)source->order.len / 4) return 0;
+    if (record_at(source, from, &first, &treatment) < 0 || locate(&source->owners, first, &name) < 0) return 0;
+    if (name.size > NAME_LIMIT) return 0;
     uint32_t kind = treatment->kind;
     unsigned char flags = treatment->flags;
     size_t size = ENTRY_FIXED + even(name.size);
@@ -95,9 +95,10 @@ static size_t write_row(const Source *source, size_t from, size_t to, unsigned c
         if (((char *)source->special.buf)[index] || treatment->flags & SPECIAL) flags = SPECIAL;
         for (int set = 0; set < sets; set++) known |= types[set] == treatment->rtype;
         if (known || treatment->is_hidden) continue;
-        if (sets == MOST_SETS) return fail(), 0;
+        if (sets == MOST_SETS) return 0;
         types[sets++] = treatment->rtype;
     }
+    if (out && (size_t)(end - out) < size) return 0;
     if (out) {
         unsigned char head[] = {flags, name.size};
         memcpy(out, head, 2);
@@ -106,33 +107,33 @@ static size_t write_row(const Source *source, size_t from, size_t to, unsigned c
         memcpy(out + ENTRY_FIXED, name.at, name.size);
     }
     for (int set = 0; set < sets; set++) {
-        size_t octets = write_set(source, from, to, types[set], out ? out + size : NULL);
+        size_t octets = write_set(source, from, to, types[set], out ? out + size : NULL, end);
         if (!octets) return 0;
         size += octets;
     }
     return (size + 3) & ~(size_t)3;
 }
 
-/* The rows of all names to `out`, or their octets; -1 with an exception. */
-static Py_ssize_t write_rows(const Source *source, unsigned char *out) {
+/* Write the rows of all names to `out`, up to `end`, or measure them. Their octets; -1 after an error. */
+static Py_ssize_t write_rows(const Source *source, unsigned char *out, const unsigned char *end) {
     size_t size = 0, from = 0;
     for (size_t name = 0; name < source->names; name++) {
         size_t to = source->ends.buf ? number_at(&source->ends, name) : name + 1;
-        size_t row = write_row(source, from, to, out ? out + size : NULL);
-        if (!row) return -1;
+        size_t row = write_row(source, from, to, out ? out + size : NULL, end);
+        if (!row || (out && row > (size_t)(end - out) - size)) return -1;
         size += row;
         from = to;
     }
     return size;
 }
 
-/* Read the treatments, and compare the sizes of all columns; -1 with an exception. */
+/* Read the treatments, and compare the sizes of all columns; -1 after an error, perhaps with an exception. */
 static int prepare(Source *source, PyObject *treatments) {
     if (measure(&source->owners) < 0 || measure(&source->rdatas) < 0) return -1;
     Py_ssize_t records = source->owners.count, count = PyList_GET_SIZE(treatments);
     if (source->rdatas.count != records || source->special.len != records || source->traits.len != 4 * records ||
         source->order.len % 4 || source->ends.len % 4)
-        return fail();
+        return -1;
     source->names = (source->ends.buf ? source->ends.len : source->order.len) / 4;
     source->treatments = PyMem_Calloc(count ? count : 1, sizeof *source->treatments);
     if (!source->treatments) return PyErr_NoMemory(), -1;
@@ -140,11 +141,28 @@ static int prepare(Source *source, PyObject *treatments) {
         Treatment *one = &source->treatments[source->treatment_count];
         int is_hidden;
         PyObject *item = PyList_GET_ITEM(treatments, source->treatment_count);
-        if (!PyTuple_Check(item)) return fail();
+        if (!PyTuple_Check(item)) return -1;
         if (!PyArg_ParseTuple(item, "bIHIp", &one->flags, &one->kind, &one->rtype, &one->ttl, &is_hidden)) return -1;
         one->is_hidden = is_hidden;
     }
     return 0;
+}
+
+/* The rows of all names, made without the GIL; NULL after an error, perhaps with an exception. */
+static PyObject *made_rows(const Source *source) {
+    Py_ssize_t size, written = -1;
+    Py_BEGIN_ALLOW_THREADS
+    size = write_rows(source, NULL, NULL);
+    Py_END_ALLOW_THREADS
+    PyObject *made = size < 0 ? NULL : PyBytes_FromStringAndSize(NULL, size);
+    if (!made) return NULL;
+    unsigned char *out = (unsigned char *)PyBytes_AS_STRING(made);
+    Py_BEGIN_ALLOW_THREADS
+    memset(out, 0, size);
+    written = write_rows(source, out, out + size);
+    Py_END_ALLOW_THREADS
+    if (written != size) Py_CLEAR(made);
+    return made;
 }
 
 PyDoc_STRVAR(rows_doc, "rows(owners, ends, rdatas, ends, traits, special, order, ends, treatments): the rows of the names\n"
@@ -158,12 +176,8 @@ static PyObject *rows(PyObject *Py_UNUSED(module), PyObject *args) {
                           &source.rdatas.ends, &source.traits, &source.special, &source.order, &source.ends,
                           &PyList_Type, &treatments))
         return NULL;
-    if (prepare(&source, treatments) == 0) {
-        Py_ssize_t size = write_rows(&source, NULL);
-        if (size >= 0) made = PyBytes_FromStringAndSize(NULL, size);
-        if (made) memset(PyBytes_AS_STRING(made), 0, size);
-        if (made && write_rows(&source, (unsigned char *)PyBytes_AS_STRING(made)) < 0) Py_CLEAR(made);
-    }
+    if (prepare(&source, treatments) == 0) made = made_rows(&source);
+    if (!made && !PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "records that do not fit into rows");
     PyMem_Free(source.treatments);
     release(&source.owners);
     release(&source.rdatas);

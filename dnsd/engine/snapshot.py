@@ -62,7 +62,7 @@ class BuiltZone:
     @cached_property
     def edges(self) -> Mapping[int, int]:
         """The rules of its proxied names, each with the number of names."""
-        return Counter(self.rules)
+        return {rule: count for rule in range(256) if (count := self.rules.count(rule))}
 
     @cached_property
     def proxied(self) -> ShownNames:

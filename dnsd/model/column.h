@@ -74,16 +74,19 @@ static inline uint64_t end_of(const Column *column, Py_ssize_t index) {
     return memcpy(&narrow, (char *)column->ends.buf + 4 * index, 4), narrow;
 }
 
+/* Find an item; -1 without one. Needs no GIL. */
+static inline int locate(const Column *column, Py_ssize_t index, Item *item) {
+    if (index < 0 || index >= column->count) return -1;
+    uint64_t start = index ? end_of(column, index - 1) : 0, end = end_of(column, index);
+    if (start > end || end > (uint64_t)column->octets.len) return -1;
+    item->at = (unsigned char *)column->octets.buf + start;
+    item->size = end - start;
+    return 0;
+}
+
 /* Find an item; -1 with an exception without one. */
 static inline int find(const Column *column, Py_ssize_t index, Item *item) {
-    if (index >= 0 && index < column->count) {
-        uint64_t start = index ? end_of(column, index - 1) : 0, end = end_of(column, index);
-        if (start <= end && end <= (uint64_t)column->octets.len) {
-            item->at = (unsigned char *)column->octets.buf + start;
-            item->size = end - start;
-            return 0;
-        }
-    }
+    if (!locate(column, index, item)) return 0;
     return PyErr_SetString(PyExc_ValueError, "a column has octets for each record"), -1;
 }
 
