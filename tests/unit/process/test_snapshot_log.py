@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -153,6 +154,50 @@ def test_kill_while_an_entry_is_written(saved: Saved, monkeypatch: pytest.Monkey
     with pytest.raises(KilledError):
         saved.append(saved.served[2])
     assert loaded(saved.file).revision in (2, 3)
+
+
+class Killing:
+    """The log, open for writing: the process is killed once a part of an entry is written."""
+
+    def __init__(self, file: Any, part: float) -> None:
+        self._file, self._part = file, part
+
+    def __enter__(self) -> Killing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        raise AssertionError("not killed")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, octets: bytes) -> int:
+        os.write(self._file.fileno(), octets[: int(len(octets) * self._part)])
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("not killed")
+
+
+@pytest.mark.parametrize("part", [0, 0.01, 0.2, 0.5, 0.9, 0.999])
+def test_process_killed_while_it_writes_an_entry_leaves_what_was_served(saved: Saved, part: float) -> None:
+    """And its successor, which goes on from the file alone, replaces the log."""
+    first, second, third, fourth, *_ = saved.served
+    name = save_snapshot(saved.file, title(first), delta(None, first))
+    saved.log.begin(name)
+    assert saved.append(second)
+    pid = os.fork()
+    if not pid:
+        try:
+            vars(snapshot_log)["open"] = lambda *how, **more: Killing(open(*how, **more), part)  # noqa: SIM115
+            saved.append(third)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    assert essence(loaded(saved.file)) == essence(second)
+    saved.log = SnapshotLog(saved.file)
+    saved.log.resume(name)
+    changes = b"".join(pickled(delta(first, fourth)))
+    assert saved.log.append(title(fourth), changes)
+    assert essence(loaded(saved.file)) == essence(fourth)
 
 
 def test_full_disk_leaves_the_log_as_it_was(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
