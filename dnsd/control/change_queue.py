@@ -59,7 +59,7 @@ class ChangeQueue:
         self._log = log
         self._loader = loader
         self._publisher = publisher
-        self.record_earlier: Callable[[], Awaitable[None]] = _nothing  # so that versions stand in order
+        self.record_earlier: Callable[[frozenset[str]], Awaitable[None]] = _nothing  # so that versions stand in order
         self._waiting = WaitingChanges()
         self._work: asyncio.Task[None] | None = None  # while changes can be made
         self._aside: asyncio.Task[None] | None = None  # while changes are drawn up aside
@@ -205,7 +205,7 @@ class ChangeQueue:
         witnesses = [one.witness for one in outcomes if isinstance(one, Changed) and one.witness]
         evidence = None
         if witnesses:
-            await self.record_earlier()
+            await self.record_earlier(frozenset().union(*(one.keys for one in witnesses)))
             evidence = await in_thread(partial(testified, self._audit, witnesses, before.files))
         await self._brake.keep(trial.book)  # first: a sum without its change is corrected by the next check
         if loaded is not before or beside:
@@ -269,7 +269,7 @@ def _in_order(change: WaitingChange, late: set[str], before: Loaded) -> Drawn[An
         raise
 
 
-async def _nothing() -> None:
+async def _nothing(_: frozenset[str]) -> None:
     """Earlier changes are recorded elsewhere, or not at all."""
 
 

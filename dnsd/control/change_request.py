@@ -51,6 +51,12 @@ class ChangeRequest:
         return self.witness is not None and self.witness.has_testified
 
     @property
+    def keys(self) -> frozenset[str]:
+        """The keys of the objects whose versions the change replaces or makes."""
+        written = self.draft.written() if self.draft else ()
+        return frozenset(file.key for file in (*self.replaced, *written))
+
+    @property
     def by(self) -> str:
         """The name of the requester's token, else its id; with the actor's note."""
         name, note = self.actor.token.name or self.actor.token.id, self.actor.note
@@ -84,7 +90,7 @@ class ChangeRequest:
         self.refusal, self.after = None, after
         entries = [*self.entries()]
         self.after = None
-        self.witness = Witness(entries, partial(_keep_served, history, draft.loaded, self.replaced))
+        self.witness = Witness(entries, partial(_keep_served, history, draft.loaded, self.replaced), self.keys)
         return self.witness
 
     def _reason(self, refusal: RefusedError) -> str:

@@ -79,7 +79,8 @@ class ControlService:
         self.schedule = Scheduler(control, self.history, self.change)
         self.verifier = Verifier(control, self.change)
         self._unrecorded: list[ChangeRequest] = []
-        self._changes.record_earlier = self._record_waiting
+        self._being_recorded: list[ChangeRequest] = []
+        self._changes.record_earlier = self._record_earlier
         self._writes = Writes()
         self._recording = asyncio.Lock()
         self._unread: set[str] = set()  # files of the audit log that could not be read, told already
@@ -306,13 +307,21 @@ class ControlService:
         self._unrecorded.append(request)
         await self._record_waiting()
 
+    async def _record_earlier(self, keys: frozenset[str]) -> None:
+        """Have the versions of these objects that earlier changes made in the history; those of others may wait."""
+        if any(not keys.isdisjoint(one.keys) for one in (*self._unrecorded, *self._being_recorded)):
+            await self._record_waiting()
+
     async def _record_waiting(self) -> None:
         """Write the waiting requests to the audit log and the history, unless an earlier caller does with its own."""
         async with self._recording:
             if self._unrecorded:
-                waiting, self._unrecorded = self._unrecorded, []
-                for problem in await in_thread(partial(self._write_records, waiting)):
-                    self._log.error(problem)
+                self._being_recorded, self._unrecorded = self._unrecorded, []
+                try:
+                    for problem in await in_thread(partial(self._write_records, self._being_recorded)):
+                        self._log.error(problem)
+                finally:
+                    self._being_recorded = []
 
     def _write_records(self, waiting: Sequence[ChangeRequest]) -> list[str]:
         """Write requests to the audit log and the history, in a thread; return the problems."""

@@ -51,6 +51,7 @@ class Witness:
 
     entries: Sequence[Entry]
     keep: Callable[[Files], None]  # keeps those of the versions that are among these files. Raises OSError
+    keys: frozenset[str]  # of the objects whose versions these are
     has_testified: bool = False
 
 

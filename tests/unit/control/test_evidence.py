@@ -7,13 +7,16 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from dnsd.control.change_request import ChangeRequest
+from dnsd.control.service import ControlService
 from dnsd.control.status import problems_for_operator
 from dnsd.manage.accounts import delete_lease, lease_id
 from dnsd.manage.audit_files import LineFile
@@ -28,10 +31,11 @@ from dnsd.manage.service import Actor
 from dnsd.manage.zones import delete_zone
 from dnsd.model.fields import parse_ip
 from dnsd.model.record_parts import finished
+from dnsd.process.tasks import in_thread
 from dnsd.store import write
 from dnsd.store.journal import is_temporary_name
-from tests.limits import IS_LONG
-from tests.unit.control.scheduling import ACME, FILES, SALE, SETTINGS, SHOP, Life, Scheduling
+from tests.limits import HANG_S, IS_LONG
+from tests.unit.control.scheduling import ACME, FILES, GLOBEX, OTHER, SALE, SETTINGS, SHOP, Life, Scheduling
 from tests.unit.store.test_write import killed_in
 
 SALE_FILE, CAKE_FILE = "acme/maps/sale.yaml", "acme/zones/cake.example.yaml"
@@ -136,6 +140,46 @@ def test_a_kill_at_any_moment_leaves_one_entry_with_the_outcome(tmp_path: Path, 
             break
     assert outcomes == sorted(outcomes)
     assert {(False, False), (False, True), (True, True)} == set(outcomes)
+
+
+def test_change_waits_for_earlier_versions_of_its_own_objects_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A neighbour's versions take long to write: what needs evidence itself is published meanwhile."""
+    world = Scheduling(tmp_path / "world")
+    world.config.write_text(f"{SETTINGS}data: accounts\naudit: required\n")
+    is_there, is_open, write = threading.Event(), threading.Event(), ControlService._write_records
+
+    def slowly(self: ControlService, waiting: Sequence[ChangeRequest]) -> list[str]:
+        is_there.set()
+        assert is_open.wait(HANG_S)
+        return write(self, waiting)
+
+    monkeypatch.setattr(ControlService, "_write_records", slowly)
+
+    async def work(life: Life) -> None:
+        def change(account_id: str, map_id: str, text: str) -> asyncio.Task[Any]:
+            verb = partial(edit_map, account_id=account_id, map_id=map_id, change=MapChange(description=text))
+            actor = Actor(world.token(text), "192.0.2.7")
+            return asyncio.create_task(life.service.change(actor, "map.edit", verb))
+
+        first = change(ACME, SHOP, "first")
+        await in_thread(is_there.wait)
+        other = change(GLOBEX, OTHER, "other")
+        async with asyncio.timeout(HANG_S):
+            while "other" not in world.read("globex/maps/other.yaml"):
+                await asyncio.sleep(0.001)
+        second = change(ACME, SHOP, "second")
+        await asyncio.sleep(0.05)
+        assert "first" in world.read("acme/maps/shop.yaml")
+        assert not any(one.done() for one in (first, other, second))
+        is_open.set()
+        await asyncio.gather(first, other, second)
+        found = [life.service.history.text(SHOP, one.version) for one in life.service.history.versions(SHOP)]
+        said = [text.partition("description: ")[2].split()[:1] for _, text in filter(None, found)]
+        assert said == [["second"], ["first"], []]
+
+    world.run(work)
 
 
 # Full disks
