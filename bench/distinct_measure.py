@@ -33,6 +33,7 @@ from bench.distinct_found import (
     Found,
     Step,
 )
+from bench.distinct_pauses import pauses_of
 from bench.distinct_questions import questions_of
 from bench.distinct_worlds import World
 from bench.native import NativeError, load
@@ -197,6 +198,10 @@ class Measuring:
     def _edit(self, name: str) -> None:
         server = self.running[name]
         self.progress.say(f"{SERVERS[name].label}: questions and edits")
+        if self.world.has_pauses:
+            for what, value in pauses_of(server, self.step.names):
+                self._note(what, name, value)
+            return
         if name == "dnsd":
             for what, value in questions_of(server, self.step.names):
                 self._note(what, name, value)

@@ -27,6 +27,7 @@ class World:
     is_yaml: bool = False  # read by dnsd alone
     sizes: tuple[int, ...] = (1_000_000,)
     has_edits: bool = False
+    has_pauses: bool = False  # the edits are pauses of the zone
 
     def once(self, names: int, rng: random.Random) -> Iterator[bytes]:
         """Every name once, in random order."""
@@ -90,6 +91,13 @@ def yaml_zone(names: int, first: int = 0) -> Lines:
         yield f"- {{name: h{number}, type: A, content: {address(number)}, ttl: {TTL_S}}}\n"
 
 
+def proxied_zone(names: int) -> Lines:
+    """Proxied names in a YAML file, each with an origin of its own."""
+    yield "nameservers: [ns1.example.net]\nrecords:\n"
+    for number in range(names):
+        yield f"- {{name: h{number}, type: A, content: {address(number)}, proxied: true}}\n"
+
+
 def many_yaml_zones(names: int) -> Iterator[tuple[str, Lines]]:
     """Zones of YAML_ZONE_SIZE records, below one name, as YAML files."""
     for first in range(0, names, YAML_ZONE_SIZE):
@@ -149,6 +157,15 @@ WORLDS = (
         is_yaml=True,
         sizes=(1_000_000, 20_000),
         has_edits=True,
+    ),
+    World(
+        "proxied",
+        "proxied names in YAML, paused",
+        _alone(proxied_zone),
+        _asked_host,
+        is_yaml=True,
+        has_edits=True,
+        has_pauses=True,
     ),
     World(
         "yaml-zones",
