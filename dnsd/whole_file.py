@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -17,18 +17,22 @@ from typing import BinaryIO
 
 @contextmanager
 def replacing(
-    path: Path, *, other_name: str | None = None, mode: int = 0o600, is_synced: bool = True
+    path: Path, *, other_name: str | None = None, mode: int = 0o600, is_synced: bool = True, is_begun: bool = False
 ) -> Iterator[BinaryIO]:
     """A new file to write; it takes the place of `path` at the end of the block.
 
     Its name until then is `path` with `.new`, or `other_name` in the same folder: always the same, so that killed
     writers leave at most one file, which the next writer removes. If the block or the renaming fails, the new file is
     removed, which frees the space on a full disk, and `path` keeps its content. Without `is_synced`, the system decides
-    when the content goes to disk. Raises OSError, also if only the folder cannot be flushed after the renaming.
+    when the content goes to disk. If `is_begun`, `begin_new` has made the new file, which is continued. Raises OSError,
+    also if only the folder cannot be flushed after the renaming.
     """
-    new = path.with_name(other_name or f"{path.name}.new")
-    new.unlink(missing_ok=True)
-    out = create_file(new, mode=mode)
+    new = _new_name(path, other_name)
+    if is_begun:
+        out: BinaryIO = open(os.open(new, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "wb")  # noqa: SIM115
+    else:
+        new.unlink(missing_ok=True)
+        out = create_file(new, mode=mode)
     try:
         with out:
             yield out
@@ -42,6 +46,26 @@ def replacing(
         raise
     if is_synced:
         sync(path.parent)
+
+
+def begin_new(path: Path, parts: Iterable[bytes | memoryview], *, mode: int = 0o600) -> None:
+    """Write the beginning of the new file that is to replace `path`, and bring it to disk. Raises OSError."""
+    new = _new_name(path)
+    new.unlink(missing_ok=True)
+    try:
+        with create_file(new, mode=mode) as out:
+            for part in parts:
+                out.write(part)
+            out.flush()
+            os.fsync(out.fileno())
+    except OSError:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise
+
+
+def _new_name(path: Path, other_name: str | None = None) -> Path:
+    return path.with_name(other_name or f"{path.name}.new")
 
 
 def create_file(path: str | Path, *, mode: int) -> BinaryIO:

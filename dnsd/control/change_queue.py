@@ -63,6 +63,7 @@ class ChangeQueue:
         self._waiting = WaitingChanges()
         self._work: asyncio.Task[None] | None = None  # while changes can be made
         self._aside: asyncio.Task[None] | None = None  # while changes are drawn up aside
+        self._begun: asyncio.Task[None] | None = None  # while a snapshot is begun to be saved
         self._has_unsaved = asyncio.Event()
 
     async def change(self, make: Make[T], author: str = "") -> Changed[T]:
@@ -149,6 +150,8 @@ class ChangeQueue:
                 raise
             finally:
                 self._waiting.end_aside(change, found)
+            if found and isinstance(found.outcome, Drawn):
+                self._begun = asyncio.create_task(self._publisher.begin_to_save(found.outcome.after.snapshot))
             self._go_on()
 
     def _drawn_aside(self, make: Make[Any]) -> DrawnUp[Drawn[Any]] | None:

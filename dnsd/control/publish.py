@@ -21,7 +21,15 @@ from dnsd.log import Log
 from dnsd.metrics import NO_ZONE, Counts, Key
 from dnsd.process.link import MessageKind, packed, read_message
 from dnsd.process.shared import Shared, Slot
-from dnsd.process.snapshot_file import FILE_NAME, Title, pickled, save_snapshot, share_octets
+from dnsd.process.snapshot_file import (
+    FILE_NAME,
+    BegunTable,
+    Title,
+    begin_snapshot,
+    pickled,
+    save_snapshot,
+    share_octets,
+)
 from dnsd.process.snapshot_log import SnapshotLog
 from dnsd.process.tasks import in_thread
 from dnsd.process.verified import Verified
@@ -83,6 +91,7 @@ class Publisher:
         self._news = asyncio.Condition()  # notified when a link changes
         self._asked = 0  # the last request for counts
         self._saving = asyncio.Lock()
+        self._begun: BegunTable | None = None  # of a snapshot that may be published soon
         self._many_counts = MANY_COUNTS
         self._packed: tuple[tuple[int, int], bytes] = ((0, 0), b"")  # the last delta: (its base, its revision), octets
 
@@ -189,6 +198,17 @@ class Publisher:
         self._sampled[link.index] = link.pid, slot
         self.questions.add(questions, slot)
 
+    async def begin_to_save(self, snapshot: Snapshot) -> None:
+        """Write the names of a snapshot that may be published soon, if they will need a file of their own.
+
+        Meanwhile the changes of others go on; once it is published, workers wait for little.
+        """
+        async with self._saving:
+            if self._saved and not is_small(self._saved, snapshot):
+                self._begun = None
+                with suppress(OSError):  # the save itself will tell
+                    self._begun = await in_thread(partial(begin_snapshot, self._file, snapshot.names.table))
+
     async def save(self, *, gently: bool = False) -> None:
         """Save the published snapshot to the file, for starting workers and for a start with unusable files.
 
@@ -229,7 +249,8 @@ class Publisher:
         if base and is_small(base, snapshot) and self._changes.append(title, b"".join(pickled(delta(base, snapshot)))):
             return None
         parts = delta(None, snapshot)
-        name = save_snapshot(self._file, title, _with_pauses(parts) if gently else parts)
+        begun, self._begun = self._begun, None
+        name = save_snapshot(self._file, title, _with_pauses(parts) if gently else parts, begun)
         self._changes.begin(name)
         kept = (snapshot, self._previous, self.snapshot)  # else the file before would stay mapped
         share_octets(self._file, self._shared.verified, *(one.names.table for one in kept if one))

@@ -25,10 +25,10 @@ from typing import Any, BinaryIO, NamedTuple
 from dnsd import __version__
 from dnsd.engine.delta import DeltaPart
 from dnsd.engine.entry import Octets
-from dnsd.engine.table import Table
+from dnsd.engine.table import KEY_AT, Table
 from dnsd.errors import DnsdError, shown
 from dnsd.process.verified import Verified, unshared
-from dnsd.whole_file import replacing
+from dnsd.whole_file import begin_new, replacing
 
 FILE_NAME = "snapshot"  # in the state folder
 ANY_MAGIC = b"dnsd snapshot "
@@ -85,8 +85,24 @@ class SavedBase(NamedTuple):
     parts: Iterator[DeltaPart]
 
 
-def save_snapshot(file: Path, title: Title, parts: Iterable[DeltaPart]) -> bytes:
-    """Write the parts of a whole snapshot to the file, all or nothing, and return its name. Raises OSError."""
+class BegunTable(NamedTuple):
+    """A table of names that is on the disk already, where `save_snapshot` will need it."""
+
+    key: bytes  # the table's
+    digest: str
+
+
+def begin_snapshot(file: Path, table: Table) -> BegunTable:
+    """Write the base of a table as the beginning of the next snapshot file. Raises OSError."""
+    begin_new(file, (bytes(MAX_TITLE), table.octets))
+    return BegunTable(table.key, _digest_text(table.octets))
+
+
+def save_snapshot(file: Path, title: Title, parts: Iterable[DeltaPart], begun: BegunTable | None = None) -> bytes:
+    """Write the parts of a whole snapshot to the file, all or nothing, and return its name. Raises OSError.
+
+    If the table is the `begun` one, the rest of the file is written around it.
+    """
     small, tables = [], list[Octets]()
     for part in parts:
         if isinstance(part, bytes | memoryview):
@@ -95,19 +111,27 @@ def save_snapshot(file: Path, title: Title, parts: Iterable[DeltaPart]) -> bytes
             small.append(part)
     table, overlay = (*tables, b"")[:2]
     contents = (table, overlay, b"".join(pickled(small)))
+    is_begun = begun is not None and bytes(table[KEY_AT]) == begun.key
     sections, offset = {}, MAX_TITLE
     for name, content in zip(SECTIONS, contents, strict=True):
-        digest = hashlib.blake2b(content, digest_size=DIGEST_SIZE).hexdigest()
+        digest = begun.digest if begun and is_begun and content is table else _digest_text(content)
         sections[name] = _Section(offset, len(content), digest)
         offset += len(content)
     line = MAGIC + json.dumps(asdict(title) | {"sections": sections}).encode() + b"\n"
     head = line.ljust(MAX_TITLE, b"\n")
-    with replacing(file) as out:
+    with replacing(file, is_begun=is_begun) as out:
         out.write(head)
-        for content in contents:
-            out.write(content)
+        for name, content in zip(SECTIONS, contents, strict=True):
+            if is_begun and content is table:
+                out.seek(sections[name].offset + len(table))
+            else:
+                out.write(content)
         out.write(_digest_of(head))
     return _digest_of(head)
+
+
+def _digest_text(octets: Octets) -> str:
+    return hashlib.blake2b(octets, digest_size=DIGEST_SIZE).hexdigest()
 
 
 def _digest_of(octets: Octets) -> bytes:

@@ -192,6 +192,37 @@ def test_worker_loads_a_file_written_anew(tmp_path: Path, monkeypatch: pytest.Mo
     asyncio.run(run())
 
 
+def test_file_that_was_begun_for_a_change_is_continued(tmp_path: Path) -> None:
+    """Also if others' changes came before it; a file that was begun for another change is not."""
+    publisher, file = Publisher(Shared(1, 8), tmp_path, Log()), tmp_path / FILE_NAME
+    new = file.with_name(f"{FILE_NAME}.new")
+
+    async def run() -> None:
+        worker = Worker(publisher, tmp_path)
+        first = snapshot(20, "192.0.2.2")
+        await published(publisher, worker, first)
+        await publisher.save()
+        small = snapshot(20, "192.0.2.3", first)
+        await publisher.begin_to_save(small)
+        assert not new.exists()  # a few octets of the log will do
+        large = snapshot(MAX_OVERLAY + 100, "192.0.2.4", first)
+        await publisher.begin_to_save(large)
+        begun = new.stat()
+        assert begun.st_size > len(large.names.table.octets)
+        await published(publisher, worker, small)
+        await publisher.save()
+        await published(publisher, worker, replace(snapshot(MAX_OVERLAY + 100, "192.0.2.5", large), revision=4))
+        assert file.stat().st_ino == begun.st_ino
+        assert not new.exists()
+        await publisher.begin_to_save(snapshot(20, "192.0.2.6", large))
+        assert new.exists()
+        await published(publisher, worker, replace(snapshot(10, "192.0.2.7", large), revision=5))
+        assert not new.exists()
+        assert worker.kinds[-2:] == [MessageKind.LOAD, MessageKind.LOAD]
+
+    asyncio.run(run())
+
+
 def test_worker_makes_no_base_of_its_own() -> None:
     """Changes sent together may be more than control's names in front of the base can hold, though each step fits."""
     first = snapshot(MAX_OVERLAY - 76, "192.0.2.1", snapshot(20, "192.0.2.1"))
