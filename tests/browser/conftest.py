@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.api.server import Api
+from tests.browser.sessions import Person
 from tests.browser.world import ACME, FILES, SETTINGS
 from tests.limits import HANG_S
 
@@ -61,9 +62,10 @@ def opened(browser: Browser) -> Iterator[Open]:
         page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
         page.on("console", lambda said: wrong.append(said.text) if _is_wrong(said.type, said.text) else None)
         page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        with Person(api, token or api.operator) as person:
+            for name, value in person.client.cookies.items():
+                context.add_cookies([{"name": name, "value": value, "url": api.origin, "sameSite": "Strict"}])
         page.goto(f"{api.origin}{path}")
-        page.get_by_label("API token").fill(token or api.operator)
-        page.get_by_role("button", name="Sign in").click()
         page.locator("#menu").wait_for(state="attached")
         return page
 

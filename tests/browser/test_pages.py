@@ -122,6 +122,10 @@ def test_choice_of_light_or_dark_is_kept(still: Api, opened: Open) -> None:
 
 def test_pages_work_without_scripts(still: Api, opened: Open) -> None:
     page = opened(still, java_script_enabled=False)
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("API token").fill(still.operator)
+    page.get_by_role("button", name="Sign in").click()
+    page.locator("#menu").wait_for(state="attached")
     page.goto(f"{still.origin}{MAPS}?q=shop")
     assert page.locator("tbody tr").count() == 2
     assert "UTC" in page.locator("time").first.inner_text()
