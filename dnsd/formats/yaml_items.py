@@ -44,6 +44,7 @@ class ItemLines(NamedTuple):
     start: int
     end: int
     column: int  # of the items' dashes, from 0
+    length: int  # characters of the whole text
 
     @property
     def dash(self) -> str:
@@ -96,6 +97,13 @@ class ItemLines(NamedTuple):
         return text.count(self.dash, begin - 1, self.end if end is None else end)
 
 
+class Same(NamedTuple):
+    """The characters that two texts have in common at their begin and at their end; the two parts may overlap."""
+
+    begin: int
+    end: int
+
+
 class ChangedItems(NamedTuple):
     """The items that differ between two texts: the number of equal ones before and after them, and their offsets."""
 
@@ -105,23 +113,27 @@ class ChangedItems(NamedTuple):
     end: int
 
 
-def changed_items(old: str, old_items: ItemLines, new: str, items: ItemLines) -> ChangedItems:
+def changed_items(old: ItemLines, new: str, items: ItemLines, same: Same) -> ChangedItems:
     """The items of a new text that may differ from those of an old one, each of whose lines like an item is one."""
-    dash, most = items.dash, min(old_items.end - old_items.start, items.end - items.start)
+    dash, most = items.dash, min(old.end - old.start, items.end - items.start)
+    rest, old_rest = items.length - items.end, old.length - old.end
+    begin = min(most, max(0, same.begin - items.start)) if items.start == old.start else 0
+    ending = min(most - begin, max(0, same.end - rest)) if rest == old_rest else 0
+    start = max(items.start, new.rfind(dash, items.start - 1, items.start + begin) + 1)
+    end = new.find(dash, items.end - ending, items.end) + 1 or items.end
+    return ChangedItems(items.count(new, end=start), items.count(new, end), start, end)
 
-    def is_same(at: int, size: int) -> bool:
-        begin, old_begin = items.start + at, old_items.start + at
-        return new[begin : begin + size] == old[old_begin : old_begin + size]
+
+def same_parts(old: str, new: str) -> Same:
+    """The parts that two texts have in common."""
+    most = min(len(old), len(new))
+    begin = _common(lambda at, size: new[at : at + size] == old[at : at + size], most)
 
     def is_same_end(at: int, size: int) -> bool:
-        end, old_end = items.end - at, old_items.end - at
+        end, old_end = len(new) - at, len(old) - at
         return new[end - size : end] == old[old_end - size : old_end]
 
-    same = _common(is_same, most)
-    same_end = _common(is_same_end, most - same)
-    start = max(items.start, new.rfind(dash, items.start - 1, items.start + same) + 1)
-    end = new.find(dash, items.end - same_end, items.end) + 1 or items.end
-    return ChangedItems(items.count(new, end=start), items.count(new, end), start, end)
+    return Same(begin, _common(is_same_end, most))
 
 
 def _common(is_equal: Callable[[int, int], bool], most: int) -> int:
@@ -149,7 +161,7 @@ def find_items(text: str, key: str) -> ItemLines | None:
         return None
     column = len(first[1])
     end = ENDS[column].search(text, first.end())
-    return ItemLines(key, begin.end(), end.end() if end else len(text), column)
+    return ItemLines(key, begin.end(), end.end() if end else len(text), column, len(text))
 
 
 def parsed_rest(text: str, items: ItemLines) -> dict[str, Data] | None:

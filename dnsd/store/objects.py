@@ -28,9 +28,9 @@ from dnsd.progress import Progress, no_progress
 from dnsd.store.control_characters import ESCAPE, control_problems
 from dnsd.store.directory import FileKind, SourceFile
 from dnsd.store.master_file import read_master_file
-from dnsd.store.text_file import FileChangedError
+from dnsd.store.text_file import Content, FileChangedError
 from dnsd.store.text_places import TextPlaces
-from dnsd.store.yaml_records import RECORDS, KnownItems, read_items, valid_fields
+from dnsd.store.yaml_records import RECORDS, KnownItems, read_items, same_as_before, valid_fields
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import NS, SOA, type_text
 
@@ -216,7 +216,8 @@ class _ZoneReader(_FileReader):
             name = self._parsed_name(fields.name if fields else None)
         except ValueError:
             return False
-        read = read_items(self.file.key, name, text, items, _known(previous, name), self._progress)
+        known = _known(previous, name, self.file.content, text)
+        read = read_items(self.file.key, name, text, items, known, self._progress)
         if read is None:
             return False
         if read.is_counted:
@@ -328,16 +329,14 @@ class _ZoneReader(_FileReader):
         return parse_name_text(given or self.file.key.rpartition("/")[2]).lower()
 
 
-def _known(previous: ReadZone | None, name: bytes) -> KnownItems | None:
+def _known(previous: ReadZone | None, name: bytes, content: Content, text: str) -> KnownItems | None:
     """The items of an earlier version of a zone, if all its records were read from lines of their own."""
     if not previous or not previous.items or not previous.zone or previous.zone.name != name:
         return None
-    if any(problem.path[:1] == (RECORDS,) for problem in previous.problems):
+    if any(problem.path[:1] == (RECORDS,) for problem in previous.problems):  # then not each item is a record
         return None
-    try:
-        return KnownItems(previous.file.text(), previous.items, previous.zone.records, len(previous.rows))
-    except FileChangedError:
-        return None
+    same = same_as_before(previous.file.content, content, text)
+    return KnownItems(previous.items, previous.zone.records, len(previous.rows), same)
 
 
 def _first_of_types(records: Records, name: bytes) -> dict[int, int]:

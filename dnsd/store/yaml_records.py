@@ -5,17 +5,30 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
+from itertools import takewhile
 from typing import NamedTuple
 
 from dnsd.errors import Problem
 from dnsd.formats.plain_items import PlainItems, begins_plain
-from dnsd.formats.yaml_items import ALIKE, BLANK, MAX_ALIKE, ItemLines, changed_items, parsed_again, parsed_items
+from dnsd.formats.yaml_items import (
+    ALIKE,
+    BLANK,
+    MAX_ALIKE,
+    ItemLines,
+    Same,
+    changed_items,
+    parsed_again,
+    parsed_items,
+    same_parts,
+)
 from dnsd.formats.yaml_text import FORBIDDEN, Data
 from dnsd.model.columns import Columns, Records
 from dnsd.model.fields import MAX_PROBLEMS, validate
 from dnsd.model.records import Record, RecordError, RecordFields, build_record
 from dnsd.model.zones import ZoneFields
+from dnsd.store.blocks import TextBlock
 from dnsd.store.control_characters import ESCAPE, control_problems
+from dnsd.store.text_file import Content
 
 RECORDS = "records"  # key of a zone's file
 PACKED = 4096  # records between calls of `Columns.pack`
@@ -24,10 +37,10 @@ PACKED = 4096  # records between calls of `Columns.pack`
 class KnownItems(NamedTuple):
     """The items of an earlier version of a zone."""
 
-    text: str
     items: ItemLines
     records: Records  # one for each item, and then others
     number: int  # of items
+    same: Same  # what its text and the new one have in common
 
 
 class ItemsRead(NamedTuple):
@@ -45,11 +58,11 @@ def read_items(
 ) -> ItemsRead | None:
     """Read the records of the zone with this key; None if the text must be read whole.
 
-    The records of items that the `known` text has, too, before and after those that differ, are taken over.
+    The records of items that the `known` version has, too, before and after those that differ, are taken over.
     """
     before, after, start, end = 0, 0, items.start, items.end
-    if known and known.items.column == items.column and known.items.count(known.text) == known.number:
-        before, after, start, end = changed_items(known.text, known.items, text, items)
+    if known and known.items.column == items.column:
+        before, after, start, end = changed_items(known.items, text, items, known.same)
     read = _Reader(key, zone_name, text, items, first=before)
     if not read.read(start, end, progress):
         return None
@@ -64,6 +77,24 @@ def read_items(
         records = read.columns
     is_counted = items.count(text, start, end) == read.count - before
     return ItemsRead(records, rows, read.problems, read.controls, is_counted)
+
+
+def same_as_before(before: Content, content: Content, text: str) -> Same:
+    """What the text of a content and an earlier text have in common; if only its blocks are known, whole blocks."""
+    if before.text is not None:
+        return same_parts(before.text, text)
+    begin, end = _same_octets(before.blocks, content.blocks), _same_octets(before.blocks[::-1], content.blocks[::-1])
+    if text.isascii() and len(text) == content.size:
+        return Same(begin, end)
+    octets = text.encode()
+    mark = content.size - len(octets)  # of the byte order, which is not part of the text
+    first, last = octets[: max(0, begin - mark)], octets[max(0, len(octets) - end) :]
+    return Same(len(first.decode(errors="ignore")), len(last.decode(errors="ignore")))  # a block may end anywhere
+
+
+def _same_octets(blocks: Sequence[TextBlock], others: Sequence[TextBlock]) -> int:
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(blocks, others, strict=False))
+    return sum(block.size for block, _ in pairs)
 
 
 def valid_fields(key: str, text: str, data: Mapping[str, Data]) -> tuple[ZoneFields | None, list[Problem]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -16,9 +17,10 @@ from dnsd.formats.yaml_text import parse_yaml
 from dnsd.model.columns import Columns
 from dnsd.model.records import Record
 from dnsd.store import objects
+from dnsd.store.blocks import cut, digest_of
 from dnsd.store.directory import FileKind, SourceFile
 from dnsd.store.objects import ReadZone, located, read_zone
-from dnsd.store.text_file import content_of
+from dnsd.store.text_file import Content, content_of
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import AAAA, CNAME, MX, NS, TXT, A
 from tests.limits import examples
@@ -205,8 +207,20 @@ def texts(draw: st.DrawFn, most: int = 6) -> str:
 
 
 def read(text: str, previous: ReadZone | None = None) -> ReadZone:
-    file = SourceFile("a/zones/example.com", FileKind.ZONE_YAML, "x.yaml", content_of(text))
+    return read_content(content_of(text), previous)
+
+
+def read_content(content: Content, previous: ReadZone | None = None) -> ReadZone:
+    file = SourceFile("a/zones/example.com", FileKind.ZONE_YAML, "x.yaml", content)
     return read_zone(file, "a1", ("ns1.example.net.",), previous=previous)
+
+
+def in_blocks(octets: bytes, before: Content | None = None) -> Content:
+    """The content of a file whose text is not kept, in blocks far smaller than usual."""
+    blocks = cut(octets, before.blocks if before else (), least=64, most=256)
+    ends = [*accumulate(block.size for block in blocks)]
+    read = {block: octets[end - block.size : end] for block, end in zip(blocks, ends, strict=True)}
+    return Content(digest_of(blocks), None, blocks, read.__getitem__)
 
 
 def seen(text: str, found: ReadZone) -> tuple[Any, ...]:
@@ -335,6 +349,41 @@ def test_records_are_taken_over_from_any_earlier_text(old: str, new: str, is_joi
     if is_joined:
         new = old[: len(old) // 2] + new[len(new) // 2 :]
     assert seen(new, read(new, read(old))) == seen(new, read(new))
+
+
+@settings(max_examples=examples(100, 10_000), deadline=None)
+@given(texts(40), texts(), st.integers(0, 2**30), st.sampled_from(["", "", "\ufeff"]), st.sampled_from(["", "\ufeff"]))
+def test_records_are_taken_over_from_any_earlier_blocks(old: str, other: str, at: int, mark: str, now: str) -> None:
+    new = old[: at % (len(old) + 1)] + other[: at % 100] + old[at % (len(old) + 1) + at % 7 :]
+    before = in_blocks((mark + old).encode())
+    after = in_blocks((now + new).encode(), before)
+    assert seen(new, read_content(after, read_content(before))) == seen(new, read_content(after))
+
+
+def test_of_a_large_text_only_the_blocks_that_changed_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [FLOW.format(number, TIME) for number in range(2_000)]
+    before = in_blocks(f"records:\n{''.join(items)}".encode())
+    known = read_content(before)
+    sizes: list[int] = []
+    reading = PlainItems.read
+
+    def counted(plain: PlainItems, text: str, start: int, end: int, column: int) -> int:
+        stop = reading(plain, text, start, end, column)
+        sizes.append(stop - start)
+        return stop
+
+    monkeypatch.setattr(PlainItems, "read", counted)
+    for change in (
+        {7: ""},
+        {1_000: items[1_000].replace("TXT", "SPF")},
+        {1_990: items[5] + items[6]},
+        {900: "", 903: ""},
+    ):
+        sizes.clear()
+        text = f"records:\n{''.join(change.get(number, item) for number, item in enumerate(items))}"
+        found = read_content(in_blocks(text.encode(), before), known)
+        assert sum(sizes) < 3_000 < len(text) // 50
+        assert found.zone == read(text).zone
 
 
 def test_an_edit_parses_and_reads_only_what_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
