@@ -214,10 +214,10 @@ def _error(fault: ShownFault) -> dict[str, Any]:
 def _json(body: Any, status: int, headers: Mapping[str, str]) -> Steps[Response]:
     pieces = []
     for piece in json_pieces(body):
-        pieces.append(piece)
+        pieces.append(piece.encode())  # the whole text at once would be a long step
         yield
     return InPieces(
-        "".join(pieces), status, {"Cache-Control": "no-store", **NO_SNIFFING, **headers}, "application/json"
+        b"".join(pieces), status, {"Cache-Control": "no-store", **NO_SNIFFING, **headers}, "application/json"
     )
 
 

@@ -18,7 +18,6 @@ from dnsd.manage.tokens import AccessLevel, Area
 from dnsd.manage.zones import create_zone, delete_zone, edit_zone, set_zone_switches, unverified_notes
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import MemberKind
-from dnsd.model.requests import is_servers_own
 from dnsd.model.zones import Status, Zone
 from dnsd.wire.names import parse_name_text
 
@@ -116,7 +115,7 @@ async def _page(visit: Visit, errors: FormErrors) -> HtmlPage:
             "instead_of_maps": _instead_of_maps(loaded.dataset, zone),
             "unverified_notes": unverified_notes(loaded, zone),
             "warnings": warnings_of(loaded, zone.key),
-            "records_total": _records_total(zone),
+            "records_total": zone.client_records,
             "errors": errors,
             "may_see_maps": visit.token.may(Area.MAPS, AccessLevel.READ, account_id=zone.account_id),
             "versions": await visit.versions(zone.id, zone.account_id),
@@ -130,11 +129,6 @@ def _instead_of_maps(dataset: Dataset, zone: Zone) -> str:
     if zone.id in dataset.waiting:
         return "not from this zone"
     return "refused" if zone.status is Status.INITIALIZING else "as stored"
-
-
-def _records_total(zone: Zone) -> int:
-    """The number of records shown to users."""
-    return sum(not is_servers_own(zone.name, owner, rtype) for owner, rtype in zone.records.owners_and_types())
 
 
 async def save_settings(visit: Visit) -> HtmlPage | Redirect:
@@ -213,4 +207,4 @@ def _delete_page(visit: Visit, errors: FormErrors) -> HtmlPage:
     zone, dataset = visit.zone, visit.dataset
     members = [one for one in dataset.maps_by_member.get(zone.id, ()) if (MemberKind.ZONE, zone.id) in one.by_member]
     data = {"zone": zone, "account": dataset.accounts[zone.account_id], "members": members, "errors": errors}
-    return HtmlPage("zone_delete.html", data | {"records_total": _records_total(zone)}, errors.status)
+    return HtmlPage("zone_delete.html", data | {"records_total": zone.client_records}, errors.status)

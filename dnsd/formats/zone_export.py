@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import islice
 
 from dnsd.formats.record_line import data_text, full_name, record_line
 from dnsd.model.record_parts import Steps
@@ -46,27 +47,33 @@ def export(zone: Zone, now: datetime, *, identities: bool = False) -> Steps[str]
 
     The header shows `now`. If `identities`, tags hold the ids and times of records.
     """
-    lines: dict[int, list[str]] = defaultdict(list)
-    for number, record in enumerate(zone.records, 1):
-        lines[record.rtype].append(record_line(record, identity=identities))
-        if number % STEP == 0:
-            yield
-    types = sorted(lines, key=lambda rtype: (rtype != SOA, rtype != NS, type_text(rtype)))
+    texts: dict[int, list[str]] = {}  # by type; each of a step's records
+    records = iter(zone.records)
+    while some := list(islice(records, STEP)):
+        lines: dict[int, list[str]] = defaultdict(list)
+        for record in some:
+            lines[record.rtype].append(f"{record_line(record, identity=identities)}\n")
+        for rtype, of_type in lines.items():
+            texts.setdefault(rtype, [_heading(rtype)]).append("".join(of_type))
+        yield
+    types = sorted(texts, key=lambda rtype: (rtype != SOA, rtype != NS, type_text(rtype)))
     header = HEADER.format(name=full_name(zone.name), now=now.astimezone(UTC))
-    return header + "\n".join(_section(rtype, lines[rtype]) for rtype in types)
+    return header + "\n".join("".join(texts[rtype]) for rtype in types)
 
 
 def export_answered(name: bytes, rrsets: Iterable[AnsweredSet], now: datetime) -> Steps[str]:
     """A zone as DNS answers it: a master file with its RRsets in their order. The header shows `now`."""
-    lines = [ANSWERED.format(name=full_name(name), now=now.astimezone(UTC))]
-    for number, (owner, rtype, ttl, rdatas, _) in enumerate(rrsets, 1):
-        head = f"{full_name(owner or name)}\t{ttl}\tIN\t{type_text(rtype)}"
-        lines += [f"{head}\t{data_text(rtype, rdata)}\n" for rdata in rdatas]
-        if number % STEP == 0:
-            yield
-    return "".join(lines)
+    texts = [ANSWERED.format(name=full_name(name), now=now.astimezone(UTC))]  # then one of a step's RRsets each
+    rest = iter(rrsets)
+    while some := list(islice(rest, STEP)):
+        lines = []
+        for owner, rtype, ttl, rdatas, _ in some:
+            head = f"{full_name(owner or name)}\t{ttl}\tIN\t{type_text(rtype)}"
+            lines += [f"{head}\t{data_text(rtype, rdata)}\n" for rdata in rdatas]
+        texts.append("".join(lines))
+        yield
+    return "".join(texts)
 
 
-def _section(rtype: int, lines: list[str]) -> str:
-    heading = f";; {type_text(rtype)} Record{'' if rtype == SOA else 's'}"
-    return "\n".join((heading, *lines, ""))
+def _heading(rtype: int) -> str:
+    return f";; {type_text(rtype)} Record{'' if rtype == SOA else 's'}\n"
