@@ -26,6 +26,7 @@ from dnsd.model.dataset import Dataset
 from dnsd.model.quota_rules import Uses, quota_warnings, uses_of
 from dnsd.model.sightings import NEVER_SEEN, ObjectTimes, see
 from dnsd.model.zone_rules import WIDEST_LIMITS
+from dnsd.process.memory import trim
 from dnsd.process.memory_limit import memory_left, memory_limit
 from dnsd.progress import Progress, no_progress
 from dnsd.settings.file import InvalidSettingsError, SettingsFile, load_settings
@@ -167,6 +168,7 @@ def load(
         may_hold=settings.on_error is not OnError.REFUSE,
         was_held=bool(previous and previous.held),
     )
+    trim()  # what reading has freed: packing needs as much again
     seen, data = (previous.times, previous.dataset) if previous else (seen, None)
     times = see(served.stored.dataset, now or datetime.now(UTC), before=seen, previous=data)
     return _built(source, settings_file, served, times, previous.observed if previous else observed, previous, kept)

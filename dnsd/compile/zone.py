@@ -27,6 +27,7 @@ from dnsd.wire.message import IN, RECORD_FIXED
 from dnsd.wire.names import ASTERISK, ancestors
 from dnsd.wire.rdata import AAAA, CNAME, DNAME, HTTPS, NS, A
 
+FEW_SERVERS = 1_000  # records of delegations that are all kept as objects while a zone is packed
 HIDDEN_BY_EDGE = frozenset((A, AAAA, CNAME))  # types for which the edge decides, not the data
 NO_NAMES = OctetColumn.of([])
 
@@ -91,14 +92,31 @@ class ZonePacker:
         self.proxied_apart: set[bytes] = set()  # those that are packed apart
 
     @cached_property
+    def asked(self) -> set[bytes] | None:
+        """The names that may be looked up among the delegations; None for any: so many names, or few delegations."""
+        if len(self.servers) <= FEW_SERVERS:
+            return None
+        is_asked = bytes(one.is_hidden or one.rtype in (CNAME, DNAME) for one in self.treatments)
+        indexes = array("I", compress(range(len(self.records)), map(is_asked.__getitem__, self.records.traits)))
+        return {*self.records.owners.at(indexes)} if len(indexes) < len(self.servers) else None
+
+    @cached_property
     def cuts(self) -> set[bytes]:
-        """The delegated names."""
-        return {*self.records.owners.at(self.servers)} - {self.zone.name}
+        """The delegated names at and above those that are asked for: a TLD has a million others."""
+        cuts = self.records.owners.at(self.servers)
+        if self.asked is not None:
+            above = {ancestor for name in self.asked for ancestor in ancestors(name)}
+            cuts = filter((self.asked | above).__contains__, cuts)
+        return {*cuts} - {self.zone.name}
 
     @cached_property
     def hosts(self) -> set[bytes]:
-        """The name servers of the delegations. Below these, only the addresses of name servers are used."""
-        return {self.records.rdatas[index].lower() for index in (self.servers if self.cuts else ())}
+        """The name servers of the delegations among the names that are asked for.
+
+        Of names below delegations, only the addresses of name servers are used.
+        """
+        hosts = map(bytes.lower, self.records.rdatas.at(self.servers if self.cuts else ()))
+        return {*hosts} if self.asked is None else {*filter(self.asked.__contains__, hosts)}
 
     def packed(self, apex: Apex) -> PackedZone:
         """The zone, packed."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from dnsd.compile import zone as compile_zone
 from dnsd.compile import zone_names
 from dnsd.compile.edited_zone import MAX_EDITED, edited_zone
 from dnsd.compile.zone import pack_zone
@@ -68,6 +69,23 @@ def test_below_a_delegation_only_name_servers_have_addresses() -> None:
     assert types(entries["sub.example.com"]) == {NS}
     assert entries["sub.example.com"].flags & CUT
     assert built.proxied_names == []
+
+
+def test_many_delegations_are_not_kept_while_a_zone_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only those that may hide a name: a registry's zone of a million delegations may have one CNAME."""
+    many = [record(f"d{number} NS ns{number}.example.net") for number in range(20)]
+    hidden = [record("a.b.sub CNAME www"), record("d.sub DNAME example.org"), record("d7 CNAME www")]
+    one = example(*DELEGATED, *many, *hidden, *WEB, record("c CNAME x.sub"), record("e DNAME example.org"))
+    usual, entries = packed(one)
+    assert [name_text(name) for name, _ in usual.aliases()] == ["c.example.com"]
+    monkeypatch.setattr(compile_zone, "FEW_SERVERS", 0)
+    packer = compile_zone.ZonePacker(one, NUMBER, applies_maps=True)
+    assert packer.cuts == {parse_name_text("sub.example.com"), parse_name_text("d7.example.com")}
+    assert packer.hosts == {parse_name_text("ns.sub.example.com")}
+    built, others = packed(one)
+    assert others == entries
+    for name in ("proxied_names", "rules", "aliases_at", "flattened_at", "dnames_at"):
+        assert getattr(built, name) == getattr(usual, name)
 
 
 def test_proxied_records_of_a_paused_zone_are_answered_as_stored() -> None:
