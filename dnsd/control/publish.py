@@ -99,7 +99,8 @@ class Publisher:
         self, snapshot: Snapshot, settings: WorkerSettings, zones: Iterable[ReadZone] | None = None
     ) -> None:
         """Publish a snapshot, built of `zones` if known, and settings to every worker, now or when it connects."""
-        self._previous, self.snapshot, self._settings = self.snapshot, snapshot, settings
+        self._previous = self.snapshot.for_workers() if self.snapshot else None
+        self.snapshot, self._settings = snapshot, settings
         self._zones = zones
         self._shared.set(self._shared.control, Slot.REVISION, snapshot.revision)
         if len(self.counts) > self._many_counts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -139,6 +139,10 @@ class Snapshot:
     zones: Mapping[str, BuiltZone]  # by zone id, for reuse by the next snapshot; empty in workers
     maps: MapsUsed | None = None  # likewise; None in workers
     chains: Chains = field(default_factory=Chains)
+
+    def for_workers(self) -> Snapshot:
+        """The same without the data of control alone, so that records replaced meanwhile are not kept with it."""
+        return replace(self, zones={}, maps=None)
 
     def search(self, name: bytes) -> Node:
         """The node that answers for canonical `name`: its own, else that of the closest encloser (RFC 4592 §3.3.1)."""
