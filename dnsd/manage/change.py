@@ -180,9 +180,10 @@ def write_change(
     `settle` are as for `write_files`. After OSError or StaleError, nothing has changed.
     """
     edit = FilesEdit(before, after, read.files)
+    seen: set[str] = set()
 
     def verify() -> None:
-        if not edit.is_current():
+        if not edit.is_current(seen):
             raise StaleError(edit.touched_keys())
 
     try:

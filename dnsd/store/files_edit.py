@@ -13,6 +13,7 @@ from pathlib import Path
 from dnsd.store.directory import Files, SourceFile, account_of, possible_paths
 from dnsd.store.folder import as_written, is_as_read, read_files, visible_entries
 from dnsd.store.journal import is_temporary_name
+from dnsd.store.text_file import Stamp, stamp_of
 from dnsd.store.write import FileChange
 
 
@@ -81,11 +82,22 @@ class FilesEdit:
         folders = [self._folder(account) for account in self.gone_accounts]
         return [*written, *(FileChange(path, None, 0) for path in (*gone, *folders))]
 
-    def is_current(self) -> bool:
-        """Whether the files on disk that this edit touches are still those in `before`. Raises OSError."""
-        limit = self.before.limit
-        are_as_read = all(is_as_read(file, limit) for file in self._touched())
+    def is_current(self, seen: set[str] | None = None) -> bool:
+        """Whether the files on disk that this edit touches are still those in `before`. Raises OSError.
+
+        The paths of those whose status says so go to `seen`: later, they still are if no more than a link was made.
+        """
+        are_as_read = all(self._is_as_read(file, set() if seen is None else seen) for file in self._touched())
         return are_as_read and self._has_room() and self._has_known_accounts()
+
+    def _is_as_read(self, file: SourceFile, seen: set[str]) -> bool:
+        is_linked_at_most = file.stamp is not None and file.stamp[:-1] == _stamp_of(file.path)[:-1]
+        if is_linked_at_most and file.path in seen:
+            return True
+        if not is_as_read(file, self.before.limit):
+            return False
+        seen.update([file.path] if is_linked_at_most else ())
+        return True
 
     def touched_keys(self) -> set[str]:
         """The keys of all written and removed files."""
@@ -123,6 +135,14 @@ class FilesEdit:
 
     def _folder(self, account: str) -> str:
         return os.path.join(self.before.root, account)
+
+
+def _stamp_of(path: str) -> Stamp:
+    """What a file's status says; the last number is the time of the last change of the status."""
+    try:
+        return stamp_of(os.stat(path))
+    except OSError:
+        return ()
 
 
 def _is_taken(path: str) -> bool:

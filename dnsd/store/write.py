@@ -65,7 +65,9 @@ def write_files(
     evidence: Evidence | None = None,
     settle: Settle = no_outcome,
 ) -> None:
-    """Make all changes, or none. Raises OSError, and the exceptions of `verify`, called just before the renamings.
+    """Make all changes, or none. Raises OSError, and the exceptions of `verify`.
+
+    It is called just before the renamings, and before that once, when the status of no file has changed yet.
 
     With evidence, `finish_change` must follow once the outcome is written. `settle` writes the outcome of entries of an
     earlier change.
@@ -79,6 +81,7 @@ def write_files(
             discard(name)  # left over from a killed process
         for file, change in texts.items():
             _write_text(file, change)
+        verify()
         for step in steps:
             if step.new and step.old:
                 _keep_old(step.path, step.old)

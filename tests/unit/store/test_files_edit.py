@@ -15,7 +15,7 @@ from dnsd.store import folder
 from dnsd.store.directory import FileKind, Files, SourceFile
 from dnsd.store.files_edit import FilesEdit, edited_files
 from dnsd.store.folder import read_files
-from dnsd.store.text_file import content_of
+from dnsd.store.text_file import content_of, stamp_of
 from dnsd.store.write import write_files
 
 FILES = {
@@ -211,6 +211,34 @@ def test_file_written_by_this_process_is_not_read_again(root: Path, monkeypatch:
     assert now.by_key()[one.key] is one
     assert str(root / "a/zones/d.example.zone") not in read
     assert FilesEdit(made.after, made.before, files).is_current()
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_file_is_read_once_more_only_if_it_was_edited_while_it_is_replaced(
+    root: Path, monkeypatch: pytest.MonkeyPatch, *, edited: bool
+) -> None:
+    """The link that keeps the old file changes its status; an edit changes the time of its content, too."""
+    path, text = root / "a/zones/d.example.zone", "@ SOA 6\n" * 9_000
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    made, read, seen, answers = (
+        edit(root, ("a/zones/d.example", FileKind.ZONE_MASTER, text)),
+        list[str](),
+        set[str](),
+        [],
+    )
+    before = {**made.before.by_key()}
+    before["a/zones/d.example"] = replace(before["a/zones/d.example"], stamp=stamp_of(path.stat()))
+    made = replace(made, read=replace(made.before, files=tuple(before.values())))
+    monkeypatch.setattr(folder, "read_content", lambda path, **_: read.append(path) or content_of("@ SOA 7\n"))
+
+    def verify() -> None:
+        if answers and edited:
+            path.write_text("@ SOA 7\n")
+        answers.append(made.is_current(seen))
+
+    write_files(made.changes(), root.parent / "state" / "journal", verify)
+    assert answers == [True, not edited]
+    assert read == [str(path)] * edited
 
 
 def test_change_right_after_ours_is_seen(root: Path) -> None:
