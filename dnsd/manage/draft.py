@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from copy import copy
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from dnsd.formats.zone_blocks import ReadBefore
 from dnsd.formats.zone_edit import edited_zone_text
 from dnsd.formats.zone_text import ZoneText
 from dnsd.manage.brake import Author
+from dnsd.manage.new_keys import TakenKeys
 from dnsd.manage.refusal import Reason, refused, refused_for
 from dnsd.manage.request_terms import RequestTerms
 from dnsd.model.changes import change_problems
@@ -208,13 +208,7 @@ class Draft:
 
     def free_key(self, folder: str, name: str) -> str:
         """An unused key in `folder`, derived from a name if possible: `acme/maps/shop-9a78c1`."""
-        prefix = f"{folder}/" if folder else ""
-        stem = slug(name)
-        key = f"{prefix}{stem or 'x'}"
-        while not stem or not self.is_free(key):
-            stem = f"{stem or 'x'}-{secrets.token_hex(3)}"
-            key = f"{prefix}{stem}"
-        return key
+        return self._keys().free(folder, name)
 
     @property
     def removes(self) -> bool:
@@ -222,11 +216,12 @@ class Draft:
         return bool(self.removes_records or self._removed_accounts or self._removed.keys() - self._written.keys())
 
     def is_free(self, key: str) -> bool:
-        """Whether a key is unused in any case: some file systems do not distinguish upper and lower case."""
-        wanted = key.lower()
+        """Whether a key is unused in any case."""
+        return self._keys().is_free(key)
+
+    def _keys(self) -> TakenKeys:
         read = self.loaded.source.files or self._files  # the files of a held account differ from the served ones
-        taken = (*self._files.by_key(), *read.by_key(), *self._files.accounts, *read.accounts, *self._written)
-        return all(other.lower() != wanted for other in taken)
+        return TakenKeys(self._files.by_key(), read.by_key(), self._files.accounts, read.accounts, self._written)
 
     @property
     def can_move(self) -> bool:
@@ -346,12 +341,6 @@ class Draft:
 def _files_of(files: Files, accounts: Set[str]) -> list[tuple[SourceFile, int]]:
     """The files of accounts, with the times of their contents: a zone's serial follows from them."""
     return [(file, file.modified) for file in files.files if account_of(file.key) in accounts]
-
-
-def slug(name: str) -> str:
-    """A name in lower-case letters, digits and hyphens, for a file name; may be empty."""
-    words = "".join(c if c.isascii() and c.isalnum() else " " for c in name.lower()).split()
-    return "-".join(words)[:40]
 
 
 def _copied(data: Any) -> Any:
