@@ -109,6 +109,7 @@ def test_changes_of_records_keep_no_earlier_columns_nor_texts(tmp_path: Path) ->
         del zones
         for number in range(20, 26):
             await life.service.change(actor, "records", partial(change, number=number))
+            await asyncio.sleep(0)  # until then, the loop refers to the result of the change
             counts.append(tuple(map(there, HELD)))
             large = [one for one in gc.get_objects() if type(one) is Records and len(one) > 12_000]
             assert len(large) == 1, "the records served, not those before, for workers that are behind"
