@@ -278,22 +278,24 @@ def read_source(
     previous: Source | None = None,
     patient: bool = False,
     served: Callable[[], Iterable[Content]] = tuple,
+    kept: KeptZones = NOTHING_KEPT,
 ) -> Source:
-    """The content of all files; files unchanged since `previous` are not read again.
+    """The content of all files; files unchanged since `previous`, or since `kept` zones were read, are not read again.
 
     Unreadable files are part of the source, not yet an error. `patient` is passed to `read_files`. `served` returns the
     texts served before, and is called for a zone's file over the limit: if it may be one of them, it is read.
     """
     # The text is read before the settings: if the file changes in between, the next reading sees the difference.
-    before = previous.settings_file if previous else None
-    file = read_file(str(config), "", FileKind.SETTINGS, previous=before, now_ns=time.time_ns())
-    settings = previous.settings if previous and file == before else _settings(config, environment)
+    known = previous.settings_file if previous else None
+    file = read_file(str(config), "", FileKind.SETTINGS, previous=known, now_ns=time.time_ns())
+    settings = previous.settings if previous and file == known else _settings(config, environment)
     folder = _data_folder(config, settings)
     if folder is None or not is_folder(folder):
         return Source(file, settings, folder, None)
     found = settings.settings.limits if isinstance(settings, SettingsFile) else LimitSettings()
     limit = SizeLimit(found.file_mib * MIB, served)
-    files = read_files(folder, previous.files if previous else None, patient=patient, limit=limit)
+    before = previous.files if previous else kept.files(str(folder))
+    files = read_files(folder, before, patient=patient, limit=limit)
     return Source(file, settings, folder, files)
 
 

@@ -275,7 +275,8 @@ class Loader:
 
     async def _read_next(self, *, is_patient: bool = False, known: Source | None = None) -> Source:
         """Read the files, but for those that are as in `known`, and keep them as last read."""
-        source = await self._reader.read(known or self._current.source, patient=is_patient)
+        before = known or self._current.source
+        source = await self._reader.read(before, patient=is_patient, kept=self._guarded.kept)
         return self._current.note_source(source)
 
     async def _publish_file(self, title: Title | None) -> bool:

@@ -18,6 +18,7 @@ from dnsd.log import Log
 from dnsd.process.memory import trim
 from dnsd.process.model_file import ModelTitle, SavedModel, ZoneKey, model_of, save_model
 from dnsd.process.tasks import in_thread
+from dnsd.store.noted_files import noted
 from dnsd.store.objects import ReadZone
 from dnsd.store.packed_zone import PackedRead, key_of, packed_zone, rest_on
 
@@ -36,7 +37,7 @@ class ModelKeeper:
 
     def begin(self, known: ZonesOfModel, zones: Mapping[str, ReadZone]) -> None:
         """Begin with the model file that a start has found, and the zones that it took from there."""
-        self._model = known.model
+        self._model = known.model._replace(notes=())
         self._kept = {_key(one.read): one for one in known.taken(zones)}
 
     async def watch(self) -> None:
@@ -62,7 +63,8 @@ class ModelKeeper:
         zones = [PackedRead(read, _built(read, base)) for read in base.zones if _is_sound(read)]
         pace = _Pace()
         title = ModelTitle(base.name.hex(), code_digest())
-        self._model = save_model(self._file, title, ((_key(one.read), pace.of(self._octets(one))) for one in zones))
+        octets = ((_key(one.read), pace.of(self._octets(one))) for one in zones)
+        self._model = save_model(self._file, title, octets, noted(one.read.file for one in zones))
         self._kept = {_key(one.read): one for one in zones}
         for key, one in self._kept.items():
             rest_on(one, self._model.zone(key))

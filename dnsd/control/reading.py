@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dnsd.app import Source, read_source
 from dnsd.process.tasks import in_thread
+from dnsd.store.kept_zones import NOTHING_KEPT, KeptZones
 from dnsd.store.text_file import Content
 
 STILL_S, STILL_WITHIN_S = 1.0, 30.0  # files that take names off their maps must be still, waited for at most this long
@@ -24,10 +27,12 @@ class SourceReader:
         self._config = config
         self._served = served
 
-    def read(self, previous: Source | None, *, patient: bool = True) -> asyncio.Future[Source]:
-        """Read the files; unchanged ones are those of `previous`."""
-        served = self._served
-        return in_thread(lambda: read_source(self._config, previous=previous, patient=patient, served=served))
+    def read(
+        self, previous: Source | None, *, patient: bool = True, kept: KeptZones = NOTHING_KEPT
+    ) -> asyncio.Future[Source]:
+        """Read the files; unchanged ones are those of `previous`, or those of which zones were kept."""
+        options: dict[str, Any] = {"previous": previous, "patient": patient, "served": self._served, "kept": kept}
+        return in_thread(partial(read_source, self._config, **options))
 
     async def settled(self, known: Source | None) -> Source:
         """The source, once it stays unchanged for a moment, or is `known`."""

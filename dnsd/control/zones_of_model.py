@@ -15,7 +15,8 @@ from dnsd.engine.snapshot import BuiltZone, Snapshot
 from dnsd.model.columns import Records
 from dnsd.model.zones import Status, Zone, ZoneSettings
 from dnsd.process.model_file import SavedModel
-from dnsd.store.directory import SourceFile
+from dnsd.store.directory import Files, SourceFile
+from dnsd.store.noted_files import noted_files
 from dnsd.store.objects import ReadZone
 from dnsd.store.packed_zone import PackedRead, key_of, unpacked_zone
 
@@ -28,6 +29,10 @@ class ZonesOfModel:
         self.model = model
         self.damaged: ValueError | None = None  # of the first zone whose octets cannot be used
         self._taken: dict[str, PackedRead] = {}  # by the key of the file
+
+    def files(self, root: str) -> Files | None:
+        """The zones' files, below the folder `root`, that need not be read if their status has not changed."""
+        return noted_files(root, self.model.notes)
 
     def read(self, file: SourceFile, account_id: str, nameservers: tuple[str, ...]) -> ReadZone | None:
         """The zone in a file, as it was read before; None if it is not known. Its columns stay in the mapped file."""

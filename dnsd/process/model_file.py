@@ -4,7 +4,7 @@ It holds what no worker may know, such as the origins of proxied names: control 
 snapshot file, whose name it has, and to the code that reads and packs zones: with another one it is of no use.
 
 A line of JSON, the octets of the zones one after the other, an index of plain values, where it stands, and a digest of
-all that. This module knows neither the keys nor the octets of zones.
+all that. This module knows neither the keys nor the octets of zones, nor the notes next to them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dnsd.whole_file import replacing
 
 SUFFIX = ".model"  # of the snapshot file's name
 ANY_MAGIC = b"dnsd model "
-FORMAT = 1
+FORMAT = 2
 MAGIC = ANY_MAGIC + b"%d " % FORMAT
 TITLE_SIZE = 512  # octets
 ALIGNED = 8  # octets: zones begin at multiples of it
@@ -36,6 +36,7 @@ END_SIZE = INDEX_AT.size + DIGEST_SIZE
 
 ZoneKey = tuple[Any, ...]  # of plain values
 ZonePlaces = dict[ZoneKey, tuple[int, int]]  # where the octets of each zone begin and end
+Notes = tuple[Any, ...]  # of plain values
 
 
 class ModelTitle(NamedTuple):
@@ -50,6 +51,7 @@ class SavedModel(NamedTuple):
 
     octets: memoryview
     places: ZonePlaces
+    notes: Notes = ()  # as read from the file
 
     def zone(self, key: ZoneKey) -> memoryview:
         """The octets of a zone. Raises KeyError."""
@@ -62,8 +64,10 @@ def model_of(file: Path) -> Path:
     return file.with_name(file.name + SUFFIX)
 
 
-def save_model(file: Path, title: ModelTitle, zones: Iterable[tuple[ZoneKey, Iterable[Octets]]]) -> SavedModel:
-    """Write the octets of zones to a model file, all or nothing; return its content. Raises OSError."""
+def save_model(
+    file: Path, title: ModelTitle, zones: Iterable[tuple[ZoneKey, Iterable[Octets]]], notes: Notes = ()
+) -> SavedModel:
+    """Write the octets of zones, and notes, to a model file, all or nothing; return its content. Raises OSError."""
     places: ZonePlaces = {}
     with replacing(file) as out:
         written = _Written(out)
@@ -74,7 +78,7 @@ def save_model(file: Path, title: ModelTitle, zones: Iterable[tuple[ZoneKey, Ite
                 written.add(piece)
             places[key] = start, written.size
             written.add(bytes(-written.size % ALIGNED))
-        index = pickle.dumps(places, protocol=pickle.HIGHEST_PROTOCOL)
+        index = pickle.dumps((places, notes), protocol=pickle.HIGHEST_PROTOCOL)
         written.add(index + INDEX_AT.pack(written.size, len(index)))
         out.write(written.digest.digest())
     with open_file(file) as stream:
@@ -113,7 +117,7 @@ def load_model(file: Path, title: ModelTitle) -> SavedModel | None:
         if isinstance(error, SnapshotFileError):
             raise
         raise DamagedSnapshotError(f"{shown(file)} is empty, or not a file") from None
-    return SavedModel(octets, _places(file, octets))
+    return SavedModel(octets, *_index(file, octets))
 
 
 def _check_title(file: Path, head: bytes, title: ModelTitle) -> None:
@@ -146,17 +150,16 @@ def _is_whole(stream: BinaryIO, head: bytes) -> bool:
     return digest.digest() == last
 
 
-def _places(file: Path, octets: memoryview) -> ZonePlaces:
-    """The index of a file with the right digest."""
+def _index(file: Path, octets: memoryview) -> tuple[ZonePlaces, Notes]:
+    """The index of a file with the right digest: the places of zones, and the notes."""
     try:
         at, size = INDEX_AT.unpack_from(octets, len(octets) - END_SIZE)
-        places = _PlainUnpickler(io.BytesIO(octets[at : at + size])).load()
+        places, notes = _PlainUnpickler(io.BytesIO(octets[at : at + size])).load()
     except Exception:  # of any kind, as the octets may be anything
         raise DamagedSnapshotError(f"{shown(file)} is corrupt: it has no index") from None
-    if not _are_places(places, at):
+    if not _are_places(places, at) or not isinstance(notes, tuple):
         raise DamagedSnapshotError(f"{shown(file)} is corrupt: its index is wrong")
-    found: ZonePlaces = places
-    return found
+    return places, notes
 
 
 def _are_places(places: object, end: int) -> bool:

@@ -32,9 +32,9 @@ from dnsd.whole_file import begin_new, replacing
 
 FILE_NAME = "snapshot"  # in the state folder
 ANY_MAGIC = b"dnsd snapshot "
-FORMAT = 6
+FORMAT = 7
 MAGIC = ANY_MAGIC + b"%d " % FORMAT
-DIGEST_SIZE = NAME_SIZE = 32  # octets
+DIGEST_SIZE = NAME_SIZE = 32  # octets, of SHA-256: most processors compute it in hardware
 MAX_TITLE = 4096  # octets, with the magic
 BLOCK_SIZE = 1024 * 1024  # octets per read
 SECTIONS = ("table", "overlay", "parts")  # in this order; without an overlay, its section is empty
@@ -131,11 +131,11 @@ def save_snapshot(file: Path, title: Title, parts: Iterable[DeltaPart], begun: B
 
 
 def _digest_text(octets: Octets) -> str:
-    return hashlib.blake2b(octets, digest_size=DIGEST_SIZE).hexdigest()
+    return hashlib.sha256(octets).hexdigest()
 
 
 def _digest_of(octets: Octets) -> bytes:
-    return hashlib.blake2b(octets, digest_size=DIGEST_SIZE).digest()
+    return hashlib.sha256(octets).digest()
 
 
 def load_base(file: Path, verified: Verified | None = None) -> SavedBase:
@@ -230,7 +230,7 @@ def _is_whole(stream: BinaryIO, head: bytes, size: int) -> bool:
 
 def _digest(stream: BinaryIO, size: int) -> str:
     """The digest of the next `size` octets."""
-    digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
+    digest = hashlib.sha256()
     while size > 0 and (octets := stream.read(min(size, BLOCK_SIZE))):
         digest.update(octets)
         size -= len(octets)

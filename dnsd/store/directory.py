@@ -92,9 +92,10 @@ class SourceFile:
             return iter((text_of(self.content.octets),))
         return texts_again(Path(self.path), self.content, any_octets=self.any_octets, stamp=self.stamp)
 
-    def block_reader(self) -> BlockReader:
-        """Reads the content again by its blocks."""
-        return BlockReader(self.path, self.content, any_octets=self.any_octets)
+    def block_reader(self, *, by_status: bool = False) -> BlockReader:
+        """Reads the content again by its blocks; with `by_status`, a file's status may say that they are the same."""
+        stamp = self.stamp if by_status else None
+        return BlockReader(self.path, self.content, any_octets=self.any_octets, stamp=stamp)
 
     @property
     def any_octets(self) -> bool:

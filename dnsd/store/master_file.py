@@ -17,5 +17,5 @@ def read_master_file(
     if whole is not None and len(blocks) == 1:  # as in most zones
         text = BlockText(blocks, lambda start, stop: (whole, 1))
     else:
-        text = BlockText(blocks, file.block_reader().text_of)
+        text = BlockText(blocks, file.block_reader(by_status=True).text_of)
     return parse_zone_text(text, name, progress=progress, before=before)

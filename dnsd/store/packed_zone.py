@@ -21,6 +21,7 @@ from dnsd.engine.entry import Octets
 from dnsd.engine.node import Apex
 from dnsd.engine.snapshot import BuiltZone
 from dnsd.errors import Problem
+from dnsd.formats.zone_blocks import line_numbers
 from dnsd.model.columns import Records
 from dnsd.model.octet_column import Numbers, OctetColumn
 from dnsd.model.records import DEFAULT_SETTINGS, RecordSettings, Traits
@@ -36,13 +37,18 @@ PIECE = 1000  # objects pickled at once
 SETTINGS = 3  # their place in traits
 DEFAULT_ZONE_SETTINGS = ZoneSettings()
 KNOWN_CLASSES = {
+    "array": {"_array_reconstructor", "array"},
+    "builtins": {"range"},
     "datetime": {"datetime", "timedelta", "timezone"},
     "pydantic_core._pydantic_core": {"TzInfo"},
     "dnsd.errors": {"BrokenRule", "Place", "Problem"},
     "dnsd.formats.yaml_items": {"ItemLines"},
-    "dnsd.model.records": {"Identity", "RecordSettings"},
+    "dnsd.formats.zone_blocks": {"ZonePart"},
+    "dnsd.formats.zone_reader": {"ReaderState", "TextProblem"},
+    "dnsd.model.records": {"Identity", "Record", "RecordSettings"},
     "dnsd.model.times": {"WrittenTimes"},
     "dnsd.model.zones": {"ZoneSettings"},
+    "dnsd.store.blocks": {"TextBlock"},
 }
 
 
@@ -75,6 +81,7 @@ def packed_zone(read: ReadZone, built: BuiltZone | None) -> Iterator[Octets]:
 
     records = zone.records
     lists: tuple[list[Any], ...] = (
+        list(read.parts),
         [(*one[:SETTINGS], _unless(DEFAULT_SETTINGS, one.settings), *one[SETTINGS + 1 :]) for one in records.distinct],
         list(records.identities.items()),
         list(read.problems),
@@ -85,7 +92,7 @@ def packed_zone(read: ReadZone, built: BuiltZone | None) -> Iterator[Octets]:
         (zone.verified, zone.written_times),
         (_column(records.owners), _column(records.rdatas), _numbers(records.traits), _numbers(records.grouped)),
         records.most_of_a_name,
-        len(read.rows) if _are_counted(read.rows) else _numbers(read.rows),
+        None if read.parts else len(read.rows) if _are_counted(read.rows) else _numbers(read.rows),
         (read.items, read.file.path),
         _packed(built) if built else None,
         [one if len(one) <= PIECE else len(one) for one in lists],
@@ -161,7 +168,7 @@ def _unpacked(
 ) -> PackedRead:
     frames = _frames(octets)
     of_zone, settings, (verified, times), columns, most, rows, (items, path), of_built, lists = _fields(frames)
-    distinct, identities, problems = (_list(frames, one) if isinstance(one, int) else one for one in lists)
+    parts, distinct, identities, problems = (_list(frames, one) if isinstance(one, int) else one for one in lists)
     owners, rdatas, traits, grouped = columns
     records = Records(
         owners=OctetColumn(*owners),
@@ -176,8 +183,12 @@ def _unpacked(
     settings = settings or DEFAULT_ZONE_SETTINGS
     zone = Zone(key, zone_id, account_id, name, Status(status), paused, settings, records, verified, times)
     found = tuple(_moved(problem, path, file.path) for problem in problems)
-    rows = range(rows) if isinstance(rows, int) else _of_numbers(rows)
-    read = ReadZone(file, zone.account_id, nameservers, zone, rows, found, items)
+    parts = tuple(parts)
+    if rows is None:
+        rows = line_numbers(parts)
+    else:
+        rows = range(rows) if isinstance(rows, int) else _of_numbers(rows)
+    read = ReadZone(file, zone.account_id, nameservers, zone, rows, found, items, parts=parts)
     return PackedRead(read, _built(zone, of_built, apexes) if of_built else None)
 
 

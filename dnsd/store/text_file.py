@@ -163,17 +163,21 @@ def texts_again(path: Path, content: Content, *, any_octets: bool = False, stamp
 
 
 class BlockReader:
-    """Reads blocks of a content, by number, from the text in the content, if it has one, else from its file."""
+    """Reads blocks of a content, by number, from the text in the content, if it has one, else from its file.
 
-    def __init__(self, path: str, content: Content, *, any_octets: bool = False) -> None:
+    With the file's `stamp` when it was read, if that may be trusted, no digest is computed while the file has it.
+    """
+
+    def __init__(self, path: str, content: Content, *, any_octets: bool = False, stamp: Stamp | None = None) -> None:
         self._path = Path(path)
         self._content = content
         self._any_octets = any_octets
+        self._stamp = stamp
 
     def __call__(self, number: int) -> bytes:
         """The octets of a block. Raises FileChangedError if they are nowhere."""
         block = self._content.blocks[number]
-        start = self._starts[number]
+        start, is_known = self._starts[number], False
         with suppress(OSError, ValueError, DamagedFileError):
             if self._content.octets is not None or self._content.text is not None:
                 octets = self._octets[start : start + block.size]
@@ -183,7 +187,8 @@ class BlockReader:
                 with open_regular(self._path, most=sys.maxsize) as file:
                     file.seek(start)
                     octets = file.read(block.size)
-            if text_block(octets) == block:
+                    is_known = self._stamp is not None and stamp_of(os.fstat(file.fileno())) == self._stamp
+            if (is_known and len(octets) == block.size) or text_block(octets) == block:
                 return octets
         raise FileChangedError
 

@@ -24,6 +24,8 @@ LINES: dict[str, tuple[str, ...]] = {
     "snapshot.model there is new": (
         "unit/control/test_restart.py::test_restart_parses_nothing",
         "unit/control/test_restart.py::test_damaged_or_foreign_model_is_named_and_the_files_are_read",
+        "unit/control/test_restart_files.py::test_files_with_the_same_status_are_not_read",
+        "unit/control/test_restart_files.py::test_files_are_read_after_the_machine_has_started_anew",
         BEFORE,
     ),
     "snapshot.log there is new": ("unit/process/test_snapshot_log.py::test_log_of_another_file_is_ignored", BEFORE),

@@ -346,7 +346,7 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     },
     "longer": (lambda octets: octets + b"x", "corrupt"),
     "empty": (lambda octets: b"", "is not a model file"),
-    "another format": (lambda octets: octets.replace(b"model 1 ", b"model 2 "), "has format 2, of another version"),
+    "another format": (lambda octets: octets.replace(b"model 2 ", b"model 1 "), "has format 1, of another version"),
     "other code": (lambda octets: octets.replace(code_digest().encode(), b"0" * 32), "written by other code"),
 }
 

@@ -145,9 +145,9 @@ def test_a_file_of_another_version(tmp_path: pathlib.Path, snapshot: Snapshot) -
 
 
 def test_a_file_of_another_format(file: pathlib.Path) -> None:
-    for head in (b"dnsd snapshot 5 {}", b"dnsd snapshot 7 {"):
+    for head in (b"dnsd snapshot 5 {}", b"dnsd snapshot 8 {"):
         file.write_bytes(head + b'"version": "0.1.0"}\n' + bytes(9_000))
-        with pytest.raises(SnapshotFileError, match="of another version of dnsd; this one has format 6") as caught:
+        with pytest.raises(SnapshotFileError, match="of another version of dnsd; this one has format 7") as caught:
             load_snapshot(file)
         assert not isinstance(caught.value, DamagedSnapshotError)
         assert load_title(file) is None
