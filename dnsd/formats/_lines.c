@@ -11,7 +11,8 @@
 #include "../sources.h"
 
 enum { MAX_LINE = 65536, MAX_ROWS = 16384, NONE = -1 }; /* NONE: no TTL, no size */
-enum { FORMS = 64, MAX_KEY = 192, MOST_SHARED = 1 << 15 };
+enum { FORMS = 64, MAX_KEY = 192, LEAST_ROOM = 64 };
+enum { MOST_OCTETS = MAX_DATA + MAX_NAME + 1 }; /* of data that is read here */
 
 /* The meaning of a head and a comment. */
 typedef struct {
@@ -23,10 +24,12 @@ typedef struct {
     PyObject *identity, *parse; /* NULL: the entry is free */
 } Form;
 
-/* Data of an earlier record: numbers only, as to touch its object would cost more than all else of a line. */
+/* A column of octets, as in model/octet_column.py. MAX_ROWS items of at most 65,535 octets end below 2^32. */
 typedef struct {
-    uint32_t hash, row; /* `row`: index in `rdatas` plus 1, or 0 */
-} Shared;
+    unsigned char *octets;
+    uint32_t *ends;
+    Py_ssize_t size, room; /* octets */
+} Items;
 
 /* A part of a text that is being read. */
 typedef struct {
@@ -37,32 +40,24 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    PyObject *known, *owners, *rdatas, *identities;
+    PyObject *known;
     int is_busy;
     Form forms[FORMS + 1]; /* by hash of their text; the last one is not kept */
-    Shared *shared;        /* by hash: equal data is one object */
-    size_t shared_mask;
-    uint32_t *traits; /* of the records read now */
-    Py_ssize_t count, room;
     unsigned char *narrow; /* a line of a text with wide characters */
-    unsigned char data[MAX_DATA + MAX_NAME + 1];
+    Items owners, rdatas;  /* of the records read now, as all that follows */
+    uint32_t *traits;
+    PyObject *identities; /* by index; NULL: none is written */
+    Py_ssize_t count, room;
 } Lines;
 
-/* Octets as an object, which may be that of an earlier record. */
-static PyObject *shared_bytes(Lines *self, const unsigned char *octets, Py_ssize_t size) {
-    uint64_t number = hash(octets, size);
-    Shared *place = self->shared + (number & self->shared_mask);
-    Py_ssize_t rows = PyList_GET_SIZE(self->rdatas);
-    if (place->row && place->row <= rows && place->hash == number >> 32) {
-        PyObject *known = PyList_GET_ITEM(self->rdatas, place->row - 1);
-        if (PyBytes_CheckExact(known) && PyBytes_GET_SIZE(known) == size &&
-            !memcmp(PyBytes_AS_STRING(known), octets, size)) {
-            place->row = rows < UINT32_MAX ? rows + 1 : 0;
-            return Py_NewRef(known);
-        }
-    }
-    place->hash = number >> 32, place->row = rows < UINT32_MAX ? rows + 1 : 0;
-    return PyBytes_FromStringAndSize((const char *)octets, size);
+/* Make room for so many more octets of an item. 0, or -1 with an exception. */
+static int make_room(Items *items, Py_ssize_t more) {
+    if (items->room - items->size >= more) return 0;
+    Py_ssize_t room = 2 * items->room + more;
+    unsigned char *octets = PyMem_Realloc(items->octets, room);
+    if (!octets) return PyErr_NoMemory(), -1;
+    items->octets = octets, items->room = room;
+    return 0;
 }
 
 /* Find the end and the octets of the line at `start`. 0 if it has no end, or is too long; -1 with an exception. */
@@ -152,96 +147,120 @@ static Form *form_of(Lines *self, const Place *place, const Line *line, long ttl
     return form;
 }
 
-/* The owner of a line. NULL if it is not plain, or with an exception. */
-static PyObject *owner_of(const Line *line, Span origin, PyObject *last) {
-    unsigned char name[MAX_NAME];
-    if (!size_of(line->owner)) return last == Py_None ? NULL : Py_NewRef(last);
+/* Write the owner of a line, for which there is room. Its size; -1 if it is not plain. */
+static Py_ssize_t write_owner(Items *owners, const Line *line, Span origin, Span last) {
+    unsigned char *name = owners->octets + owners->size;
+    if (!size_of(line->owner)) {
+        if (!last.at) return -1;
+        memcpy(name, last.at, size_of(last));
+        return size_of(last);
+    }
     Py_ssize_t size = write_name(name, line->owner, origin);
-    if (size < 0) return NULL;
     for (Py_ssize_t i = 0; i < size; i++) name[i] |= is[name[i]] & UPPER ? 32 : 0; /* lengths are below the letters */
-    if (last != Py_None && PyBytes_GET_SIZE(last) == size && !memcmp(PyBytes_AS_STRING(last), name, size))
-        return Py_NewRef(last);
-    return PyBytes_FromStringAndSize((const char *)name, size);
+    return size;
 }
 
-/* The data of a line. NULL if it is not plain, or with an exception. */
-static PyObject *data_of(Lines *self, const Place *place, const Line *line, const Form *form, Span origin) {
-    Py_ssize_t size = write_data(self->data, form->rtype, line->data, origin);
-    if (size >= 0) return shared_bytes(self, self->data, size);
+/* Write the data of a line, for which there is room. Its size; -1 if it is not plain, or with an exception. */
+static Py_ssize_t write_rdata(Items *rdatas, const Place *place, const Line *line, const Form *form, Span origin) {
+    Py_ssize_t size = write_data(rdatas->octets + rdatas->size, form->rtype, line->data, origin);
+    if (size >= 0) return size;
     PyObject *text = text_of(place, line->data), *parse = Py_NewRef(form->parse);
     PyObject *made = text ? PyObject_CallOneArg(parse, text) : NULL;
     Py_XDECREF(text);
     Py_DECREF(parse);
-    if (!made || PyBytes_CheckExact(made)) return made;
-    if (made != Py_None) PyErr_SetString(PyExc_TypeError, "data is octets");
-    Py_DECREF(made);
-    return NULL;
+    if (made && PyBytes_CheckExact(made) && PyBytes_GET_SIZE(made) <= UINT16_MAX) {
+        size = PyBytes_GET_SIZE(made);
+        if (make_room(rdatas, size) < 0) size = -1;
+        else memcpy(rdatas->octets + rdatas->size, PyBytes_AS_STRING(made), size);
+    } else if (made && made != Py_None) {
+        PyErr_SetString(PyExc_TypeError, "data is octets, at most 65,535");
+    }
+    Py_XDECREF(made);
+    return size;
 }
 
-/* Add a record. 0, or -1 with an exception. */
-static int add(Lines *self, PyObject *owner, PyObject *rdata, const Form *form) {
-    if (self->count == self->room) {
-        Py_ssize_t room = self->room ? 4 * self->room : 64;
-        uint32_t *traits = PyMem_Realloc(self->traits, room * sizeof *traits);
-        if (!traits) return PyErr_NoMemory(), -1;
-        self->traits = traits, self->room = room;
+/* Make room for one more record. 0, or -1 with an exception. */
+static int add_room(Lines *self) {
+    if (make_room(&self->owners, MAX_NAME) < 0 || make_room(&self->rdatas, MOST_OCTETS) < 0) return -1;
+    if (self->count < self->room) return 0;
+    Py_ssize_t room = self->room ? 4 * self->room : LEAST_ROOM;
+    uint32_t **columns[] = {&self->traits, &self->owners.ends, &self->rdatas.ends};
+    for (int i = 0; i < 3; i++) {
+        uint32_t *numbers = PyMem_Realloc(*columns[i], room * sizeof *numbers);
+        if (!numbers) return PyErr_NoMemory(), -1;
+        *columns[i] = numbers;
     }
-    if (form->identity != Py_None) {
-        PyObject *index = PyLong_FromSsize_t(PyList_GET_SIZE(self->owners));
-        int failed = !index || PyDict_SetItem(self->identities, index, form->identity) < 0;
-        Py_XDECREF(index);
-        if (failed) return -1;
+    self->room = room;
+    return 0;
+}
+
+/* Keep the identity of the next record. 0, or -1 with an exception. */
+static int add_identity(Lines *self, PyObject *identity) {
+    if (identity == Py_None) return 0;
+    if (!self->identities && !(self->identities = PyDict_New())) return -1;
+    PyObject *index = PyLong_FromSsize_t(self->count);
+    int failed = !index || PyDict_SetItem(self->identities, index, identity) < 0;
+    Py_XDECREF(index);
+    return failed ? -1 : 0;
+}
+
+/* The owner of the last record read now; `before`: that of the one before these, or None. */
+static Span last_owner(const Lines *self, PyObject *before) {
+    const unsigned char *octets;
+    if (self->count) {
+        uint32_t start = self->count > 1 ? self->owners.ends[self->count - 2] : 0;
+        return (Span){self->owners.octets + start, self->owners.octets + self->owners.size};
     }
-    self->traits[self->count++] = form->traits;
-    return PyList_Append(self->owners, owner) < 0 || PyList_Append(self->rdatas, rdata) < 0 ? -1 : 0;
+    if (before == Py_None) return (Span){NULL, NULL};
+    octets = (unsigned char *)PyBytes_AS_STRING(before);
+    return (Span){octets, octets + PyBytes_GET_SIZE(before)};
 }
 
 /* Read one line. 1; 0 if it is not plain, or with an exception. */
-static int read_line(Lines *self, Place *place, Span origin, PyObject **owner, long default_ttl, long *last_ttl) {
+static int read_line(Lines *self, Place *place, Span origin, PyObject *before, long default_ttl, long *last_ttl) {
     Line line;
-    PyObject *name = NULL, *rdata = NULL;
-    if (!divide(place->at, &line)) return 0;
+    Py_ssize_t name, rdata;
+    if (!divide(place->at, &line) || add_room(self) < 0) return 0;
     Form *form = form_of(self, place, &line, default_ttl == NONE ? *last_ttl : default_ttl);
-    int is_plain = form && (name = owner_of(&line, origin, *owner)) &&
-                   (rdata = data_of(self, place, &line, form, origin)) && add(self, name, rdata, form) >= 0;
-    if (is_plain) {
-        Py_SETREF(*owner, Py_NewRef(name));
-        if (form->ttl_given != NONE) *last_ttl = form->ttl_given;
-    }
-    Py_XDECREF(name);
-    Py_XDECREF(rdata);
-    return is_plain;
-}
-
-/* Room for shared data, in proportion to the text. */
-static int share(Lines *self, Py_ssize_t size) {
-    size_t slots = 64;
-    while (slots < MOST_SHARED && (Py_ssize_t)slots < size / 16) slots *= 2;
-    self->shared = PyMem_Calloc(slots, sizeof *self->shared);
-    self->shared_mask = slots - 1;
-    return self->shared ? 0 : (PyErr_NoMemory(), -1);
+    if (!form || (name = write_owner(&self->owners, &line, origin, last_owner(self, before))) < 0) return 0;
+    if ((rdata = write_rdata(&self->rdatas, place, &line, form, origin)) < 0) return 0;
+    if (add_identity(self, form->identity) < 0) return 0;
+    self->owners.ends[self->count] = self->owners.size += name;
+    self->rdatas.ends[self->count] = self->rdatas.size += rdata;
+    self->traits[self->count++] = form->traits;
+    if (form->ttl_given != NONE) *last_ttl = form->ttl_given;
+    return 1;
 }
 
 /* Read lines from `start` on. The end of the last one, or -1 with an exception. */
-static Py_ssize_t read_lines(Lines *self, PyObject *text, Py_ssize_t start, Span origin, PyObject **owner,
+static Py_ssize_t read_lines(Lines *self, PyObject *text, Py_ssize_t start, Span origin, PyObject *before,
                              long default_ttl, long *last_ttl) {
     Place place = {.text = text};
     int found;
-    if (!self->shared && share(self, PyUnicode_GET_LENGTH(text)) < 0) return -1;
-    for (self->count = 0; self->count < MAX_ROWS; start = place.end) {
+    self->count = self->owners.size = self->rdatas.size = 0;
+    for (; self->count < MAX_ROWS; start = place.end) {
         if ((found = next_line(self, &place, start)) < 0) return -1;
-        if (!found || !read_line(self, &place, origin, owner, default_ttl, last_ttl)) break;
+        if (!found || !read_line(self, &place, origin, before, default_ttl, last_ttl)) break;
     }
     return PyErr_Occurred() ? -1 : start;
 }
 
-static PyObject *traits_read(const Lines *self) {
-    return PyBytes_FromStringAndSize(self->count ? (char *)self->traits : "", self->count * sizeof *self->traits);
+static PyObject *bytes_of(const void *octets, Py_ssize_t size) { return PyBytes_FromStringAndSize(size ? octets : "", size); }
+
+/* The columns of the records read now. */
+static PyObject *rows_read(Lines *self) {
+    Py_ssize_t size = self->count * (Py_ssize_t)sizeof *self->traits;
+    PyObject *identities = self->identities ? self->identities : PyDict_New();
+    self->identities = NULL;
+    return Py_BuildValue("(NNNNNN)", bytes_of(self->owners.octets, self->owners.size), bytes_of(self->owners.ends, size),
+                         bytes_of(self->rdatas.octets, self->rdatas.size), bytes_of(self->rdatas.ends, size),
+                         bytes_of(self->traits, size), identities);
 }
 
 PyDoc_STRVAR(read_doc, "read(text, start, owner, default_ttl, last_ttl): read plain lines from `start` on, some\n"
                        "thousand at most. Return the end of the last one, the new `owner` and `last_ttl`, and the\n"
-                       "indexes of the records' traits, 4 octets each.");
+                       "records: owners and data, each as octets and ends, the indexes of their traits, 4 octets each,\n"
+                       "and written identities by index.");
 static PyObject *lines_read(Lines *self, PyObject *args) {
     PyObject *text, *owner, *given, *last, *origin = NULL, *made = NULL;
     Py_ssize_t start, size;
@@ -249,27 +268,28 @@ static PyObject *lines_read(Lines *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "UnOOO", &text, &start, &owner, &given, &last)) return NULL;
     long default_ttl = ttl_of(given), last_ttl = default_ttl < NONE ? NONE : ttl_of(last);
     if (default_ttl < NONE || last_ttl < NONE) return NULL;
-    if (self->is_busy || !self->known || start < 0 || (owner != Py_None && !PyBytes_CheckExact(owner)))
+    if (self->is_busy || !self->known || start < 0 ||
+        (owner != Py_None && (!PyBytes_CheckExact(owner) || PyBytes_GET_SIZE(owner) > MAX_NAME)))
         return PyErr_SetString(PyExc_ValueError, "lines cannot be read now, or not with these arguments"), NULL;
     if (!(origin = PyObject_GetAttrString(self->known, "origin"))) return NULL;
-    Py_INCREF(owner);
     self->is_busy = 1;
     if (PyBytes_AsStringAndSize(origin, &octets, &size) == 0) {
         Span end = {(unsigned char *)octets, (unsigned char *)octets + size};
-        start = read_lines(self, text, start, end, &owner, default_ttl, &last_ttl);
-        if (start >= 0)
-            made = Py_BuildValue("(nONN)", start, owner, ttl_object(last_ttl), traits_read(self));
+        start = read_lines(self, text, start, end, owner, default_ttl, &last_ttl);
+        if (start >= 0) {
+            Span name = last_owner(self, owner);
+            PyObject *now = self->count ? bytes_of(name.at, size_of(name)) : Py_NewRef(owner);
+            made = Py_BuildValue("(nNNN)", start, now, ttl_object(last_ttl), rows_read(self));
+        }
     }
+    Py_CLEAR(self->identities);
     self->is_busy = 0;
-    Py_DECREF(owner);
     Py_DECREF(origin);
     return made;
 }
 
 static int lines_traverse(Lines *self, visitproc visit, void *arg) {
     Py_VISIT(self->known);
-    Py_VISIT(self->owners);
-    Py_VISIT(self->rdatas);
     Py_VISIT(self->identities);
     for (Form *form = self->forms; form <= self->forms + FORMS; form++) {
         Py_VISIT(form->identity);
@@ -280,8 +300,6 @@ static int lines_traverse(Lines *self, visitproc visit, void *arg) {
 
 static int lines_clear(Lines *self) {
     Py_CLEAR(self->known);
-    Py_CLEAR(self->owners);
-    Py_CLEAR(self->rdatas);
     Py_CLEAR(self->identities);
     for (Form *form = self->forms; form <= self->forms + FORMS; form++) {
         Py_CLEAR(form->identity);
@@ -293,31 +311,28 @@ static int lines_clear(Lines *self) {
 static void lines_dealloc(Lines *self) {
     PyObject_GC_UnTrack(self);
     lines_clear(self);
-    PyMem_Free(self->shared);
+    PyMem_Free(self->owners.octets);
+    PyMem_Free(self->owners.ends);
+    PyMem_Free(self->rdatas.octets);
+    PyMem_Free(self->rdatas.ends);
     PyMem_Free(self->traits);
     PyMem_Free(self->narrow);
     Py_TYPE(self)->tp_free(self);
 }
 
-/* `known`: a KnownParts; the lists and the dict: columns to fill. Once only, as reading may be going on. */
+/* `known`: a KnownParts. Once only, as reading may be going on. */
 static PyObject *lines_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *words[] = {"known", "owners", "rdatas", "identities", NULL};
-    PyObject *known, *owners, *rdatas, *identities;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO!O!O!", words, &known, &PyList_Type, &owners, &PyList_Type, &rdatas,
-                                     &PyDict_Type, &identities))
-        return NULL;
+    static char *words[] = {"known", NULL};
+    PyObject *known;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O", words, &known)) return NULL;
     Lines *self = (Lines *)type->tp_alloc(type, 0);
-    if (!self) return NULL;
-    self->known = Py_NewRef(known);
-    self->owners = Py_NewRef(owners);
-    self->rdatas = Py_NewRef(rdatas);
-    self->identities = Py_NewRef(identities);
+    if (self) self->known = Py_NewRef(known);
     return (PyObject *)self;
 }
 
 static PyMethodDef lines_methods[] = {{"read", (PyCFunction)lines_read, METH_VARARGS, read_doc}, {0}};
 
-PyDoc_STRVAR(lines_doc, "Lines(known, owners, rdatas, identities): reads plain lines into columns of records.");
+PyDoc_STRVAR(lines_doc, "Lines(known): reads plain lines into columns of records.");
 
 static PyTypeObject LinesType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "dnsd.formats._lines.Lines",

@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeVar
 from dnsd.formats.comments import OWN, without_identity
 from dnsd.formats.plain_data import MAX_PLAIN, parse_plain
 from dnsd.formats.tags import MARK_TEXT
+from dnsd.model.octet_column import pack
 from dnsd.model.records import MAX_TTL_S, UNWRITTEN, Identity, parse_data_type
 from dnsd.wire.names import MAX_LABEL, MAX_NAME, ROOT
 from dnsd.wire.rdata import SOA
@@ -65,6 +66,9 @@ class LineMeaning(NamedTuple):
     warning: str  # may be empty
 
 
+# Records: owners and data, each as the octets and ends of a column; the indexes of their traits, 4 octets each; and the
+# identities of those that have one, by the index of the record.
+PlainRows = tuple[bytes, bytes, bytes, bytes, bytes, dict[int, Identity]]
 Interpret = Callable[[int, int, str], LineMeaning]  # a type, a TTL and a comment -> their meaning, or ValueError
 
 
@@ -172,22 +176,16 @@ class KnownParts:
 class Lines:
     """Reads plain lines into columns of records; _lines.c does the same."""
 
-    def __init__(
-        self, known: KnownParts, owners: list[bytes], rdatas: list[bytes], identities: dict[int, Identity]
-    ) -> None:
+    def __init__(self, known: KnownParts) -> None:
         self._known = known
-        self._columns = owners, rdatas, identities
 
     def read(
         self, text: str, start: int, owner: bytes | None, default_ttl: int | None, last_ttl: int | None
-    ) -> tuple[int, bytes | None, int | None, bytes]:
-        """Read plain lines from `start` on.
-
-        Return the end of the last one, the new `owner` and `last_ttl`, and the indexes of the records' traits, 4 octets
-        each.
-        """
-        known, (owners, rdatas, identities) = self._known, self._columns
-        traits = array("I")
+    ) -> tuple[int, bytes | None, int | None, PlainRows]:
+        """Read plain lines from `start` on. Return the end of the last one, the new `owner` and `last_ttl`, rows."""
+        known = self._known
+        owners, rdatas, traits = list[bytes](), list[bytes](), array("I")
+        identities: dict[int, Identity] = {}
         form, form_head, form_comment = None, "", ""
         for match in LINE.finditer(text, start):
             owner_text, head, data, comment = match.groups()
@@ -209,7 +207,7 @@ class Lines:
             if form.ttl_given is not None:
                 last_ttl = form.ttl_given
             start = match.end()
-        return start, owner, last_ttl, traits.tobytes()
+        return start, owner, last_ttl, (*pack(owners), *pack(rdatas), traits.tobytes(), identities)
 
 
 @lru_cache(maxsize=4096)

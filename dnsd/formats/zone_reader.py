@@ -24,6 +24,7 @@ from dnsd.formats.odd_octets import readable
 from dnsd.formats.plain_lines import LINE, KnownParts, LineMeaning, first_ttl, parse_head, unfolded
 from dnsd.formats.zone_entries import BLANK, EntryError, Words, comment_of, entry_end, parse_ttl, read_rdata, unclosed
 from dnsd.model.columns import Columns
+from dnsd.model.octet_column import OctetColumn
 from dnsd.model.records import (
     MAX_TTL_S,
     PROXIABLE,
@@ -99,7 +100,7 @@ class ZoneReader:
         self.owner: bytes | None = None
         self.default_ttl: int | None = None
         self.known = KnownParts(default_name, self._interpret)
-        self._plain = Lines(self.known, self.columns.owners, self.columns.rdatas, self.columns.identities)
+        self._plain = Lines(self.known)
 
     @property
     def state(self) -> ReaderState:
@@ -154,10 +155,13 @@ class ZoneReader:
 
     def _read_plain(self, text: str, start: int) -> int:
         """Read lines from `start` on while they are plain; return the start of the first other line."""
-        end, self.owner, self.last_ttl, traits = self._plain.read(
+        end, self.owner, self.last_ttl, rows = self._plain.read(
             text, start, self.owner, self.default_ttl, self.last_ttl
         )
-        self.columns.traits.frombytes(traits)
+        owners, owner_ends, rdatas, rdata_ends, traits, identities = rows
+        if not traits:
+            return end
+        self.columns.extend(OctetColumn(owners, owner_ends), OctetColumn(rdatas, rdata_ends), traits, identities)
         count = len(self.columns.traits) - len(self.lines)
         self.lines.extend(range(self.line, self.line + count))
         self.line += count

@@ -17,17 +17,18 @@ from dnsd.compiled import require
 from dnsd.model.octet_column import Numbers, OctetColumn, count_alike
 from dnsd.model.record_parts import RecordParts
 from dnsd.model.records import UNWRITTEN, Identity, Record, Traits
+from dnsd.model.repeats import find_repeats
 from dnsd.model.runs import ItemRun, Runs, values_between, without_unused
-from dnsd.wire.rdata import canonical_rdata
 
 try:
     require("dnsd.model._columns")
-    from dnsd.model._columns import chosen, group, like, outside, together
+    from dnsd.model._columns import chosen, group, outside, together
 except ImportError:  # no compiler was found
-    from dnsd.model.plain_columns import chosen, group, like, outside, together
+    from dnsd.model.plain_columns import chosen, group, outside, together
 
 NO_INDEX = 2**32 - 1
 HASH_KEY = secrets.token_bytes(16)  # of tables of names: tenants do not know it, so they cannot make names collide
+FEW = 64  # records for which a column of their own would need more memory than objects
 FEW_NAMES = 8  # that are each searched for by themselves
 MANY_CHANGED = 4096  # records, with which finding the names that changed costs more
 RUN_COST = 8  # records copied in the time for one that goes by itself
@@ -269,24 +270,8 @@ class Records(Sequence[Record]):
     def repeats(self) -> Mapping[int, int]:
         """For each record that repeats an earlier one, with any TTL, the index of the first (RFC 2181 §5)."""
         if self._repeats is None:
-            self._repeats = dict(self._find_repeats())
+            self._repeats = dict(find_repeats(self, HASH_KEY))
         return self._repeats
-
-    def _find_repeats(self) -> Iterator[tuple[int, int]]:
-        # Records that repeat each other differ in the case of letters at most. Few zones have two like that.
-        if not self.grouped:
-            return
-        owners, rdatas = self.owners, self.rdatas
-        columns = owners.octets, owners.ends, rdatas.octets, rdatas.ends
-        suspects = array("I", like(*columns, self.grouped, HASH_KEY))
-        if not suspects:
-            return
-        first: dict[tuple[bytes, int, bytes], int] = {}
-        for index in self.of_names({self.owners[index] for index in suspects}):
-            rtype = self.rtype(index)
-            key = self.owners[index], rtype, canonical_rdata(rtype, self.rdatas[index])
-            if first.setdefault(key, index) != index:
-                yield index, first[key]
 
     def of_names(self, names: Collection[bytes]) -> Iterator[int]:
         """The indexes of the records of those of these names that own several."""
@@ -335,6 +320,19 @@ class Columns:
         self.owners.append(owner)
         self.rdatas.append(rdata)
         self.traits.append(self.index_of(traits))
+
+    def extend(self, owners: OctetColumn, rdatas: OctetColumn, traits: bytes, identities: dict[int, Identity]) -> None:
+        """Append records that stand in columns; `traits` are indexes, 4 octets each, and identities are by index."""
+        if len(owners) < FEW:
+            first, kept = len(self.owners), self.identities
+            self.owners += owners[:]
+            self.rdatas += rdatas[:]
+        else:
+            self.pack()
+            first, kept = len(self.traits), self._identities
+            self._packed.append((owners, rdatas))
+        kept.update((first + index, one) for index, one in identities.items())
+        self.traits.frombytes(traits)
 
     def has(self, owner: bytes) -> bool:
         """Whether a record of this name was appended."""

@@ -18,7 +18,7 @@ from tests.limits import examples
 from tests.samples.zones import ZONES
 
 EXAMPLE = parse_name_text("example.com")
-Read = tuple[int, bytes | None, int | None, bytes]
+Read = tuple[int, bytes | None, int | None, plain_lines.PlainRows]
 NO_LINE = re.compile(r"()()()()(?!)|")  # matches no line, so that no line is plain
 
 OWNERS = ["a", "a", "B.a", "*", "*.b", "_x-1", "@", "", "", "a.example.com.", "b.Example.COM.", "x.example.org.", "10"]
@@ -151,7 +151,7 @@ class NoLines(plain_lines.Lines):
     """Finds no line plain."""
 
     def read(self, text: str, start: int, owner: bytes | None, default_ttl: int | None, last_ttl: int | None) -> Read:
-        return start, owner, last_ttl, b""
+        return start, owner, last_ttl, (b"", b"", b"", b"", b"", {})
 
 
 def assert_read_alike(text: str) -> None:
