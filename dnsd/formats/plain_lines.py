@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 from dnsd.formats.comments import OWN, without_identity
 from dnsd.formats.plain_data import MAX_PLAIN, parse_plain
 from dnsd.formats.tags import MARK_TEXT
-from dnsd.model.octet_column import pack
+from dnsd.model.plain_columns import pack
 from dnsd.model.records import MAX_TTL_S, UNWRITTEN, Identity, parse_data_type
 from dnsd.wire.names import MAX_LABEL, MAX_NAME, ROOT
 from dnsd.wire.rdata import SOA
