@@ -47,7 +47,9 @@ def guarded_imports(path: Path) -> list[tuple[str, str | None]]:
     blocks = [body for node in ast.walk(tree) if isinstance(body := getattr(node, "body", None), list)]
     for block in blocks:
         for before, node in zip([None, *block], block, strict=False):
-            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names = []
+            if isinstance(node, ast.ImportFrom):
+                names += [node.module, *(f"{node.module}.{one.name}" for one in node.names)]
             names += [one.name for one in node.names] if isinstance(node, ast.Import) else []
             for name in {*names} & EXTENSIONS.keys():
                 guard = ast.unparse(before) if before is not None else ""
