@@ -60,6 +60,7 @@ class Records(Sequence[Record]):
         grouped: Numbers,
         most: int | None,
         identities: Mapping[int, Identity],
+        repeats: Mapping[int, int] | None = None,
     ) -> None:
         self.owners = owners
         self.rdatas = rdatas
@@ -68,7 +69,7 @@ class Records(Sequence[Record]):
         self.grouped = grouped  # indexes of records that share their owner name with others, in order within a name
         self.identities = identities  # by index, for records with an identity in their file
         self._most = most  # records of one name; None: not counted yet
-        self._repeats: Mapping[int, int] | None = None  # None: not found yet
+        self._repeats = repeats  # None: not found yet
         self._parts: RecordParts | None = None
         self._types: frozenset[int] | None = None
 

@@ -91,7 +91,7 @@ def packed_zone(read: ReadZone, built: BuiltZone | None) -> Iterator[Octets]:
         _unless(DEFAULT_ZONE_SETTINGS, zone.settings),
         (zone.verified, zone.written_times),
         (_column(records.owners), _column(records.rdatas), _numbers(records.traits), _numbers(records.grouped)),
-        records.most_of_a_name,
+        (records.most_of_a_name, bool(records.repeats())),
         None if read.parts else len(read.rows) if _are_counted(read.rows) else _numbers(read.rows),
         (read.items, read.file.path),
         _packed(built) if built else None,
@@ -167,7 +167,9 @@ def _unpacked(
     octets: memoryview, file: SourceFile, nameservers: tuple[str, ...], apexes: Sequence[Apex | None]
 ) -> PackedRead:
     frames = _frames(octets)
-    of_zone, settings, (verified, times), columns, most, rows, (items, path), of_built, lists = _fields(frames)
+    of_zone, settings, (verified, times), columns, (most, has_repeats), rows, (items, path), of_built, lists = _fields(
+        frames
+    )
     parts, distinct, identities, problems = (_list(frames, one) if isinstance(one, int) else one for one in lists)
     owners, rdatas, traits, grouped = columns
     records = Records(
@@ -178,6 +180,7 @@ def _unpacked(
         grouped=_of_numbers(grouped),
         identities=dict(identities),
         most=most,
+        repeats=None if has_repeats else {},
     )
     key, zone_id, account_id, name, status, paused = of_zone
     settings = settings or DEFAULT_ZONE_SETTINGS

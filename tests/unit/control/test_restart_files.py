@@ -10,6 +10,7 @@ import pytest
 
 from dnsd.app import Loaded
 from dnsd.control import loading, zones_of_model
+from dnsd.model import columns
 from dnsd.store import folder, noted_files
 from dnsd.store.text_file import BlockReader, Content, read_content
 from tests.unit.control.scheduling import Life, Scheduling
@@ -147,6 +148,13 @@ def test_file_that_has_just_changed_is_not_noted(world: Scheduling, monkeypatch:
     files = world.run(keep).files.files
     monkeypatch.undo()
     assert noted_files.noted(files)[1] == []
+
+
+def test_repeated_records_are_not_looked_for_again(world: Scheduling, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "find_repeats", None)
+    loaded = world.run(keep)
+    zones = loaded.stored.objects.zones.values()
+    assert [read.zone.records.repeats() for read in zones if read.zone] == [{}, {}]
 
 
 def test_first_edit_after_a_start_reads_its_block(world: Scheduling, monkeypatch: pytest.MonkeyPatch) -> None:
