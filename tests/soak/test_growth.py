@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from dnsd.engine.table import MAX_OVERLAY
-from tests.api.server import SETTINGS, Api
+from tests.api.server import FILES, SETTINGS, Api
 from tests.live.server import PROJECT
 from tests.packets import answers, query
 from tests.soak.changes import FEW, Changing, memory_kib
@@ -92,6 +92,28 @@ def test_reloads_that_merge_the_names(tmp_path: pathlib.Path, scale: Scale, figu
     figures("R16", "reloads and merges of a large zone", names=names, merges=len(files) - 1, **shown)
     assert len(files) > MERGES
     assert growth_percent(before, after) <= GROWTH_OF_MERGES, shown
+
+
+def test_edits_of_a_large_zone(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
+    names, edits = scale((5_000, 30), (200_000, 300))
+    api = Api(tmp_path, {**FILES, "acme/zones/large.example.zone": zone_of(0) + "".join(hosts(names))})
+    with api.running(is_forked=False):
+        (zone,) = api.result("GET", "/zones?name=large.example")
+        records = f"/zones/{zone['id']}/dns_records"
+        found = api.result("GET", f"{records}?type=A&page=3&per_page={edits}")
+        samples = []
+        for number, one in enumerate(found):
+            api.result("PATCH", f"{records}/{one['id']}", {"content": f"192.0.2.{number % 250}"})
+            samples.append(memory_kib(api))
+    third = edits // 3
+    before, after = (
+        {name: sum(one[name] for one in some) // third for name in samples[0]}
+        for some in (samples[third : 2 * third], samples[-third:])
+    )
+    shown = {name: f"{after[name] / 1024:.1f} MiB ({100 * (after[name] / before[name] - 1):+.1f} %)" for name in after}
+    figures("R16", "edits of a large zone over the API", names=names, edits=edits, **shown)
+    assert len(found) == edits
+    assert growth_percent(before, after) <= GROWTH_PERCENT, shown
 
 
 A_RECORD, A_PROCESS = 85, 4 * 1024**2  # octets
