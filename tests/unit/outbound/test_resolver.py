@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import socket
 import time
 from collections.abc import Callable, Iterator
 
@@ -140,10 +141,12 @@ def test_failed_resolver_leaves_the_question_to_the_next(resolver: FakeResolver,
 
 
 def test_closed_port_costs_no_time(resolver: FakeResolver) -> None:
-    with fake_resolver() as closed:
-        pass
-    assert asked(closed, resolver, timeout_s=60) == TRUE
-    assert asked(closed, timeout_s=60) == NO_ANSWER
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as kept:  # from other tests; connected, it hears no others
+        kept.bind(("127.0.0.1", 0))
+        closed = kept.getsockname()
+        kept.connect(resolver.address)
+        assert asked(closed, resolver, timeout_s=60) == TRUE
+        assert asked(closed, timeout_s=60) == NO_ANSWER
     assert asked() == NO_ANSWER
 
 
