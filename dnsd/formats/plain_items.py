@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from itertools import islice
 from typing import NamedTuple, NoReturn
 
@@ -37,33 +37,6 @@ UNQUOTED_STRING = re.compile(r"[!#-~][ -~]{0,254}")  # RFC 1035 §3.3: at most 2
 PLAIN_NAME = re.compile(r"[-\w*.]+", re.ASCII)
 ADDRESS_SIZES = {A: 4, AAAA: 16}  # octets
 
-# No part matches in two ways, and matches are possessive: the time is that of reading the item once.
-ODD = "\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff"  # not allowed, or a break of lines
-WORD = r"\w./+=@%;()$*!<>~^'-"
-BARE = rf"(?![nN](?:ull|ULL))[\w./](?:[{WORD}]++|:(?=[\w.:])|[ ]++(?=[{WORD}]))*+"
-SCALAR = rf"""(?:{BARE}|"(?:[^"\\{ODD}]++|\\["\\])*+"|'(?:[^'{ODD}]++|'')*+')"""
-OWN = "id|content|comment|created_on|modified_on"  # keys of parts with code of their own
-LIST = rf"\[(?:{SCALAR}(?:, {SCALAR})*+)?+\]"
-MAPPING = rf"\{{(?:\w++: {SCALAR}(?:, \w++: {SCALAR})*+)?+\}}"
-PAIR = rf"(?!(?:{OWN}):)\w++: (?:{SCALAR}|{LIST}|{MAPPING})"
-ID = r"[0-9a-f]{32}"
-TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?+(?:Z|[+-]\d\d:\d\d)"
-ID_OR_QUOTED, TIME_OR_QUOTED = (rf'({part}|"{part}")' for part in (ID, TIME))
-LABEL = r"(?![nN](?:ull|ULL))(\w[-\w]{0,62}+)(?=[,\r\n])"  # the most common name
-END = r"[ ]*+(?:(?<= )#[^\n]*+)?+\r?+\n"  # of a line
-PAIRS, LINES = rf"(?:, {PAIR})*+", rf"(?:\1  {PAIR}{END})*+"
-FLOW = (
-    rf"([ ]*+)- \{{name: (?:{LABEL}|({SCALAR}))(, type: \w++{PAIRS}, )content: ({SCALAR})({PAIRS})"
-    rf"(?:, comment: ({SCALAR}))?+({PAIRS})(?:, id: {ID_OR_QUOTED})?+(?:, created_on: {TIME_OR_QUOTED})?+"
-    rf"(?:, modified_on: {TIME_OR_QUOTED})?+(\}}{END})"
-    r"|"  # any other item: an empty match, so that the search does not skip it
-)
-BLOCK = (
-    rf"([ ]*+)- name: (?:{LABEL}|({SCALAR}))({END}\1  type: \w++{END}{LINES}\1  )content: ({SCALAR})({END}{LINES})"
-    rf"(?:\1  comment: ({SCALAR})\r?+\n)?+({LINES})(?:\1  id: {ID_OR_QUOTED}\r?+\n)?+"
-    rf"(?:\1  created_on: {TIME_OR_QUOTED}\r?+\n)?+(?:\1  modified_on: {TIME_OR_QUOTED}\r?+\n)?+()"
-    r"|"
-)
 LENGTHS = tuple(bytes((length,)) for length in range(MAX_LABEL + 1))
 MOST_ALIKE, MAX_ALIKE = 1_000, 512  # meanings that are kept, and the characters of each
 NO_TIMES = [None, None]
@@ -127,7 +100,9 @@ class PlainItems:
             columns.traits.frombytes(traits)
             if after > start:
                 return after
-        return self._read(_pattern(BLOCK), text, self._read(_pattern(FLOW), text, start, end, column), end, column)
+        from dnsd.formats.item_patterns import BLOCK, FLOW
+
+        return self._read(BLOCK, text, self._read(FLOW, text, start, end, column), end, column)
 
     def _read(self, pattern: re.Pattern[str], text: str, start: int, end: int, column: int) -> int:
         columns = self.columns
@@ -163,7 +138,9 @@ class PlainItems:
 
     def alike(self, line: str) -> Alike | None:
         """What items with the same text around the content as in this one have in common; None unless it is plain."""
-        match = _pattern(FLOW).match(line)
+        from dnsd.formats.item_patterns import FLOW
+
+        match = FLOW.match(line)
         if match is None or match[1] is None:
             return None
         _, _, _, before, _, after, comment, later, record_id, *times, ending = match.groups()
@@ -231,13 +208,9 @@ def _time(scalar: str | None) -> datetime | None:
 
 def begins_plain(text: str, start: int) -> bool:
     """Whether an item from `start` on looks plain."""
-    return any(match[0] for match in (_pattern(one).match(text, start) for one in (FLOW, BLOCK)) if match)
+    from dnsd.formats.item_patterns import BLOCK, FLOW
 
-
-@cache
-def _pattern(items: str) -> re.Pattern[str]:
-    """The compiled form, made when items are first read: to compile both takes 30 ms of each start otherwise."""
-    return re.compile(items, re.ASCII)
+    return any(match[0] for match in (FLOW.match(text, start), BLOCK.match(text, start)) if match)
 
 
 def _text(scalar: str) -> str:

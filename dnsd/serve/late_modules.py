@@ -11,6 +11,7 @@ LATE_MODULES = (
     WEB,
     "dnsd.control.commands",
     "dnsd.control.going_on",
+    "dnsd.formats.item_patterns",
     "dnsd.web.api_pages",
     "anyio._backends._asyncio",
     "concurrent.futures.thread",

@@ -48,6 +48,6 @@ def _files(root: str, notes: Iterable[tuple[Any, ...]]) -> Iterator[SourceFile]:
 def _boot() -> str:
     """The name of the time since the machine started; empty if it is unknown."""
     try:
-        return BOOT_FILE.read_text(encoding="ascii").strip()
+        return BOOT_FILE.read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
         return ""

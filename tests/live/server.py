@@ -81,10 +81,10 @@ class Dnsd:
             return receive_exactly(client, size)
 
     def hup(self, timeout_s: float = HANG_S) -> str:
-        """Requests a reload by SIGHUP; returns the first new line on stderr."""
+        """Requests a reload by SIGHUP; returns the new lines on stderr, up to the first about the reload."""
         seen = self.stderr.count()
         self.process.send_signal(signal.SIGHUP)
-        self._wait_for(lambda: self.stderr.count() > seen, "a line about the reload", timeout_s)
+        self._wait_for(lambda: has_outcome(self.stderr.since(seen)), "a line about the reload", timeout_s)
         return self.stderr.since(seen)
 
     def stop(self) -> int:
@@ -153,6 +153,11 @@ class Lines:
             not self._reader.is_alive()
         ):  # a worker that outlives its parent keeps the pipe open; closing it during a read would block
             self._pipe.close()
+
+
+def has_outcome(lines: str) -> bool:
+    """Whether one is about a reload; drains are told when all workers have the change, before that or after."""
+    return any(" moved off " not in line for line in lines.splitlines())
 
 
 def receive_exactly(client: socket.socket, size: int) -> bytes:

@@ -32,10 +32,10 @@ FIRST = {
 PATCHES = {
     "the rule on states": [("dnsd.model.dataset_rules.pool_problems", lambda dataset, account: ())],
     "the rule on slips in files": [
-        ("dnsd.app.slips", lambda old, new, may_go: ()),
+        ("dnsd.store.judging.slips", lambda old, new, may_go: ()),
         ("dnsd.store.hold.slips", lambda old, new, may_go: ()),
     ],
-    "the rule on slips at starts": [("dnsd.app.changed_policies", lambda loading, found, good: NOTHING)],
+    "the rule on slips at starts": [("dnsd.store.judging.changed_policies", lambda loading, found, good: NOTHING)],
     "the rule on removed accounts": [("dnsd.model.pool.GONE", None)],
     "the rule on slips in requests": [("dnsd.model.changes.slip", lambda *given: None)],
 }
