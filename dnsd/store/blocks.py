@@ -30,8 +30,8 @@ class TextBlock(NamedTuple):
 class Cutter:
     """Cuts octets that come in pieces of any size; `blocks` are the blocks complete so far.
 
-    `known` are the blocks of an earlier form of the text, if any: where it is unchanged, its digests are enough, and no
-    line is looked at.
+    `known` are the blocks of an earlier form of the text, if any: where their digests are those of the text, they are
+    its blocks, and no line is looked at. The blocks are the same without `known`.
     """
 
     def __init__(self, known: Sequence[TextBlock] = (), *, least: int = LEAST, most: int = MOST) -> None:
@@ -40,7 +40,7 @@ class Cutter:
         self._waiting = b""
         self._known, self._expected = known, 0  # the place in `known` of the block that may be next
         self._places = {block: place for place, block in enumerate(known)}
-        self._alike = self._alike_size = 0  # number and octets of the blocks, from that one on, that the text has here
+        self._alike = self._alike_size = 0  # number and octets of the blocks, from that one on, found in the text here
 
     def add(self, octets: bytes) -> None:
         """Add the next octets of the text."""
@@ -58,10 +58,11 @@ class Cutter:
         while len(self._waiting) - start >= enough:
             if (block := self._as_before(start)) is not None:
                 self._alike, self._alike_size = self._alike - 1, self._alike_size - block.size
+                self._expected += 1
             else:
                 block = text_block(self._waiting[start : _end(self._waiting, start, self._least, self._most)])
                 self._alike = self._alike_size = 0
-            self._expected = self._places.get(block, self._expected) + 1
+                self._expected = self._places.get(block, self._expected) + 1
             self.blocks.append(block)
             start += block.size
         self._waiting = self._waiting[start:]
@@ -72,7 +73,7 @@ class Cutter:
             return None
         block = self._known[self._expected]
         end = start + block.size
-        if not self._has_known(start, end):
+        if not self._least < block.size <= self._most or not self._has_known(start, end):  # the last one may be small
             return None
         return block if _is_end(self._waiting, start, end) or self._has_known(start, start + self._most) else None
 

@@ -15,7 +15,7 @@ from dnsd.formats.odd_octets import octets_of
 from dnsd.formats.zone_blocks import MAX_REPEATS, BlockText, ReadBefore
 from dnsd.formats.zone_text import ZoneText, parse_zone_text
 from dnsd.model.columns import Records
-from dnsd.store.blocks import LEAST, MOST, cut
+from dnsd.store.blocks import LEAST, MOST, TextBlock, cut, text_block
 from dnsd.store.text_file import BlockReader, Content, digest_of
 from dnsd.wire.names import parse_name_text
 from tests.limits import examples
@@ -33,13 +33,14 @@ class Reading:
     def __init__(self, least: int, most: int) -> None:
         self._least, self._most = least, most
         self._before: ReadBefore | None = None
+        self._known: tuple[TextBlock, ...] = ()
         self.read: list[int] = []  # the blocks read of the last text
         self.blocks = 0
 
     def text(self, text: str, made: Records | None = None) -> ZoneText:
         """Read a text; the zone that is served has also the records `made` for it."""
         octets = octets_of(text)
-        blocks = cut(octets, least=self._least, most=self._most)
+        self._known = blocks = cut(octets, self._known, least=self._least, most=self._most)
         reader = BlockReader("", Content(digest_of(blocks), text, blocks), any_octets=True)
         self.read, self.blocks = [], len(blocks)
 
@@ -77,6 +78,32 @@ def test_any_text_is_read_again_as_from_nothing(one: str, other: str, third: str
             stop = min(stop, start + random.randrange(3))
         of_more = random.randrange(len(more) + 1)
         text = "".join((*lines[:start], *more[of_more : of_more + 2], *lines[stop:]))
+
+
+@settings(max_examples=examples(300, 5_000))
+@given(
+    st.lists(st.integers(0, 9_999), min_size=1, max_size=3, unique=True),
+    st.sampled_from(((4, 8), (8, 16), (10, 40), (20, 50))),
+    st.randoms(use_true_random=False),
+)
+def test_text_of_repeated_lines_has_the_same_blocks_whatever_was_known(
+    numbers: list[int], sizes: tuple[int, int], random: random.Random
+) -> None:
+    least, most = sizes
+    lines = [b"%d\n" % number for number in numbers]
+    text = b"".join(random.choices(lines, k=random.randrange(1, 200)))
+    known = cut(text, least=least, most=most)
+    for _ in range(4):
+        blocks = cut(text, known, least=least, most=most)
+        assert blocks == cut(text, least=least, most=most)
+        at = 0
+        for block in blocks:
+            assert block == text_block(text[at : at + block.size])
+            at += block.size
+        assert at == len(text)
+        start = random.randrange(len(text) + 1)
+        new = b"".join(random.choices(lines, k=random.randrange(8)))
+        text, known = text[:start] + new + text[start + random.randrange(60) :], blocks
 
 
 RNG = random.Random(17)
