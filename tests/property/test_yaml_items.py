@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dnsd.errors import Problem
-from dnsd.formats import plain_items, yaml_edit, yaml_item_edit, yaml_items
+from dnsd.formats import item_patterns, plain_items, yaml_edit, yaml_item_edit, yaml_items
 from dnsd.formats.plain_items import PlainItems
 from dnsd.formats.yaml_item_edit import FEW, ItemEdit, edited_list
 from dnsd.formats.yaml_text import parse_yaml
@@ -274,7 +274,7 @@ def read_in_both_ways(zone: bytes, text: str, column: int) -> None:
         assert plain_items.compiled
         end, traits = plain_items.compiled.read(one, *lists, text, start, len(text), column, zone, name_text(zone))
         mine.traits.frombytes(traits)
-        assert other._read(plain_items._pattern(plain_items.FLOW), text, start, end, column) == end, text[start:end]
+        assert other._read(item_patterns.FLOW, text, start, end, column) == end, text[start:end]
         assert (mine.owners, mine.rdatas) == (theirs.owners, theirs.rdatas), (text, start, zone)
         assert (mine.traits, mine.identities) == (theirs.traits, theirs.identities), (text, start, zone)
         start = text.find("\n", end) + 1 or len(text)  # after the item that is left to Python
