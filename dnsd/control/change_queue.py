@@ -79,12 +79,9 @@ class ChangeQueue:
         self._waiting.add(WaitingChange(make, author, future))
         self._go_on()
         try:
-            changed = await future
+            return await future
         finally:
             del future  # its exception refers to this frame
-        if not self._loader.last.ok:
-            await self._publisher.save()  # a restart could not load the files: it would serve the snapshot file
-        return changed
 
     def waiting_of(self, author: str) -> int:
         """The number of an author's changes that wait for their turn."""

@@ -16,6 +16,7 @@ from dnsd.api.turns import in_turns, planned
 from dnsd.app import Loaded
 from dnsd.control.change_request import ChangeRequest, not_written
 from dnsd.control.control import Control
+from dnsd.control.recording import Recorder
 from dnsd.control.sampling import sample_traffic
 from dnsd.control.scheduler import Scheduler
 from dnsd.control.status import brake_state, problems_for_operator
@@ -78,11 +79,9 @@ class ControlService:
         self.recent = RecentQuestions(self._publisher.questions)
         self.schedule = Scheduler(control, self.history, self.change)
         self.verifier = Verifier(control, self.change)
-        self._unrecorded: list[ChangeRequest] = []
-        self._being_recorded: list[ChangeRequest] = []
-        self._changes.record_earlier = self._record_earlier
+        self._recorder = Recorder(self._audit, self.history, self._log)
+        self._changes.record_earlier = self._recorder.record_earlier
         self._writes = Writes()
-        self._recording = asyncio.Lock()
         self._unread: set[str] = set()  # files of the audit log that could not be read, told already
 
     @property
@@ -164,7 +163,7 @@ class ControlService:
             request.refusal = error if isinstance(error, RefusedError) else not_written(error)
             if request.refusal is not error:
                 self._log.error(f"{action}: {request.refusal}")
-            await self._record(request)
+            await self._recorder.record(request)
             if isinstance(error, GuessError) and not actor.token.is_operator:
                 self._writes.miss(actor.token, self._writes_limit(actor.token), time.monotonic())
             try:
@@ -175,7 +174,9 @@ class ControlService:
         if request.draft and request.draft.notes:
             request.after, request.revision = changed.loaded, changed.revision
             self._log.info(f"{action}: revision {changed.revision}, by {request.by}")
-            await self._record(request)
+            await self._recorder.record(request)  # before any other wait: versions of an object stand in order
+        if not self._control.loader.last.ok:
+            await self._publisher.save()  # a restart could not load the files: it would serve the snapshot file
         await self._current.until_kept()
         await self._publisher.wait_until_served(changed.revision, SERVED_WITHIN_S)
         return changed.result, changed.loaded
@@ -301,33 +302,6 @@ class ControlService:
         """Write an entry of the audit log."""
         if problem := await in_thread(partial(self._audit.append, entry)):
             self._log.error(problem)
-
-    async def _record(self, request: ChangeRequest) -> None:
-        """Write a request to the audit log and the history, in order, together with other waiting ones."""
-        self._unrecorded.append(request)
-        await self._record_waiting()
-
-    async def _record_earlier(self, keys: frozenset[str]) -> None:
-        """Have the versions of these objects that earlier changes made in the history; those of others may wait."""
-        if any(not keys.isdisjoint(one.keys) for one in (*self._unrecorded, *self._being_recorded)):
-            await self._record_waiting()
-
-    async def _record_waiting(self) -> None:
-        """Write the waiting requests to the audit log and the history, unless an earlier caller does with its own."""
-        async with self._recording:
-            if self._unrecorded:
-                self._being_recorded, self._unrecorded = self._unrecorded, []
-                try:
-                    for problem in await in_thread(partial(self._write_records, self._being_recorded)):
-                        self._log.error(problem)
-                finally:
-                    self._being_recorded = []
-
-    def _write_records(self, waiting: Sequence[ChangeRequest]) -> list[str]:
-        """Write requests to the audit log and the history, in a thread; return the problems."""
-        entries = [entry for request in waiting if not request.has_testified for entry in request.entries()]
-        problem = self._audit.append(*entries) if entries else None
-        return [*filter(None, [problem, *(request.keep(self.history) for request in waiting)])]
 
     async def objection(self, actor: Actor, before: Loaded, after: Loaded) -> str:
         """The reason for which the brake would refuse a planned change if the actor made it now; empty without one."""

@@ -234,8 +234,8 @@ class Draft:
 
     def fits(self, now: Loaded) -> bool:
         """Whether the verb is known to make the same edits on other data. The rules are checked again by `load_on`."""
-        then, accounts = self.loaded, set(map(account_of, self._written))
-        if not self.can_move or then.settings != now.settings or then.held != now.held:
+        then, accounts = self.loaded, set(map(account_of, self._written))  # none: it may make some there
+        if not accounts or not self.can_move or then.settings != now.settings or then.held != now.held:
             return False
         return _files_of(then.files, accounts) == _files_of(now.files, accounts)
 

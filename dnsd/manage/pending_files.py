@@ -21,6 +21,7 @@ from typing import Any
 from dnsd.errors import shown
 from dnsd.manage.map_request import ACTIONS, MapRequest
 from dnsd.manage.pending import Due, PendingChange
+from dnsd.manage.plan import LEFT_OUT
 from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.state_names import PENDING
 from dnsd.model.times import parse_time, time_text
@@ -154,8 +155,10 @@ def _parsed(data: Mapping[str, Any], change_id: str) -> PendingChange:
         raise TypeError
     if not all(isinstance(fields.get(name, False), bool) for name in ("by_operator", "is_cut")):
         raise TypeError
+    is_cut = LEFT_OUT in fields["plan"].get("warnings", ())  # the release before wrote no `is_cut`
     return PendingChange(
-        **fields
+        **{"is_cut": is_cut}
+        | fields
         | {
             "request": request,
             "at": parse_time(fields["at"]),

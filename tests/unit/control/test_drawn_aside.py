@@ -103,12 +103,13 @@ async def drawn_on_older_data(
     return gate.calls
 
 
-def pausing(zone: str) -> Callable[[Loaded], tuple[None, Draft]]:
-    """A change that pauses a zone."""
+def pausing(zone: str, *, is_paused: bool = True) -> Callable[[Loaded], tuple[None, Draft]]:
+    """A change that pauses or resumes a zone."""
 
     def make(loaded: Loaded) -> tuple[None, Draft]:
         draft = Draft(loaded, datetime.now(UTC), by_operator=False)
-        edit_zone(draft, next(one.id for one in draft.dataset.zones.values() if one.name_text == zone), paused=True)
+        zone_id = next(one.id for one in draft.dataset.zones.values() if one.name_text == zone)
+        edit_zone(draft, zone_id, paused=is_paused)
         return None, draft
 
     return make
@@ -186,6 +187,24 @@ def test_nobody_waits_for_the_first_change_of_a_large_file(tmp_path: Path, monke
     world.run(work)
     assert made == ["tools.example", "cake.example", "bread.example"]
     assert f"{comment}\n" in world.read(CAKE)
+
+
+def test_request_that_changed_nothing_changes_what_is_otherwise_by_its_turn(world: Scheduling) -> None:
+    """A paused zone is paused again; while that is drawn up aside, another author resumes the zone."""
+
+    async def work(life: Life) -> None:
+        changes, gate = life.control.changes, Gate()
+        await changes.change(pausing("cake.example"), "quick")
+        changes._waiting.note("slow", 1.0)
+        slow = asyncio.create_task(changes.change(gate.after(pausing("cake.example")), "slow"))
+        await in_thread(gate.is_there.wait)
+        await changes.change(pausing("cake.example", is_paused=False), "quick")
+        assert "paused: true" not in world.read(CAKE)
+        gate.is_open.set()
+        await slow
+
+    world.run(work)
+    assert "paused: true" in world.read(CAKE)
 
 
 async def _none() -> None:

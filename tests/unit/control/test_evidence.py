@@ -16,7 +16,8 @@ from typing import Any, cast
 import pytest
 
 from dnsd.control.change_request import ChangeRequest
-from dnsd.control.service import ControlService
+from dnsd.control.publish import Publisher
+from dnsd.control.recording import Recorder
 from dnsd.control.status import problems_for_operator
 from dnsd.manage.accounts import delete_lease, lease_id
 from dnsd.manage.audit_files import LineFile
@@ -148,14 +149,14 @@ def test_change_waits_for_earlier_versions_of_its_own_objects_alone(
     """A neighbour's versions take long to write: what needs evidence itself is published meanwhile."""
     world = Scheduling(tmp_path / "world")
     world.config.write_text(f"{SETTINGS}data: accounts\naudit: required\n")
-    is_there, is_open, write = threading.Event(), threading.Event(), ControlService._write_records
+    is_there, is_open, write = threading.Event(), threading.Event(), Recorder._write
 
-    def slowly(self: ControlService, waiting: Sequence[ChangeRequest]) -> list[str]:
+    def slowly(self: Recorder, requests: Sequence[ChangeRequest]) -> list[str]:
         is_there.set()
         assert is_open.wait(HANG_S)
-        return write(self, waiting)
+        return write(self, requests)
 
-    monkeypatch.setattr(ControlService, "_write_records", slowly)
+    monkeypatch.setattr(Recorder, "_write", slowly)
 
     async def work(life: Life) -> None:
         def change(account_id: str, map_id: str, text: str) -> asyncio.Task[Any]:
@@ -175,9 +176,49 @@ def test_change_waits_for_earlier_versions_of_its_own_objects_alone(
         assert not any(one.done() for one in (first, other, second))
         is_open.set()
         await asyncio.gather(first, other, second)
-        found = [life.service.history.text(SHOP, one.version) for one in life.service.history.versions(SHOP)]
-        said = [text.partition("description: ")[2].split()[:1] for _, text in filter(None, found)]
-        assert said == [["second"], ["first"], []]
+        assert said_by_versions(life) == [["second"], ["first"], []]
+
+    world.run(work)
+
+
+def said_by_versions(life: Life) -> list[list[str]]:
+    """What the versions of shop say as its description, the newest first."""
+    found = [life.service.history.text(SHOP, one.version) for one in life.service.history.versions(SHOP)]
+    return [text.partition("description: ")[2].split()[:1] for _, text in filter(None, found)]
+
+
+def test_versions_stand_in_order_while_a_refused_load_has_each_change_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The save of the first change takes long: its version is in the history before the second change's."""
+    world = Scheduling(tmp_path / "world")
+    world.config.write_text(f"{SETTINGS}data: accounts\naudit: required\non_error: refuse\n")
+    save = Publisher.save
+
+    async def work(life: Life) -> None:
+        is_there, is_open = asyncio.Event(), asyncio.Event()
+
+        async def slowly(self: Publisher, *, gently: bool = False) -> None:
+            is_first = not is_there.is_set()
+            is_there.set()
+            if is_first:
+                await is_open.wait()
+            await save(self, gently=gently)
+
+        def change(text: str) -> asyncio.Task[Any]:
+            verb = partial(edit_map, account_id=ACME, map_id=SHOP, change=MapChange(description=text))
+            return asyncio.create_task(life.service.change(Actor(world.token(text), ""), "map.edit", verb))
+
+        world.write("globex/zones/tools.example.yaml", "records: [\n")
+        assert not (await life.control.loader.reload()).ok
+        monkeypatch.setattr(Publisher, "save", slowly)
+        first = change("first")
+        await asyncio.wait_for(is_there.wait(), HANG_S)
+        await change("second")
+        assert not first.done()
+        is_open.set()
+        await first
+        assert said_by_versions(life) == [["second"], ["first"], []]
 
     world.run(work)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from dnsd.compile import effects
 from dnsd.control import service
 from dnsd.manage.plan import LEFT_OUT
+from dnsd.manage.state_names import PENDING
 from tests.unit.control.scheduling import FILES, WWW, Scheduling
 
 ALL, FEW = 10_000, 30  # questions for names below the DNAMEs of an account
@@ -62,3 +64,19 @@ def test_new_member_stops_a_change_also_if_its_plan_was_cut(tmp_path: Path, monk
     world.write("acme/zones/tart.example.yaml", WWW)
     world.look(hours=1)
     assert [one.stopped for one in world.pending()] == ["its plan now touches zones that were not shown: tart.example"]
+
+
+def test_plan_cut_by_the_release_before_is_known_by_its_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files of pending changes do not say `is_cut`."""
+    monkeypatch.setattr(effects, "MAX_QUESTIONS", FEW)
+    world = Scheduling(tmp_path, WITH_NAMES | TO_NAMES | TO_ALL)
+    change = world.schedule("map.add_ip", ip="203.0.113.7")
+    file = world.state / PENDING / f"{change.id}.json"
+    data = json.loads(file.read_text())
+    del data["is_cut"]
+    file.write_text(json.dumps(data))
+    monkeypatch.setattr(effects, "MAX_QUESTIONS", ALL)
+    world.look(hours=1)
+    assert "203.0.113.7" in world.read(SHOP_FILE), [one.stopped for one in world.pending()]
