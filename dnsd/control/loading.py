@@ -95,6 +95,7 @@ class Loader:
             self._served_when_held = admitted.loaded.files
             self._start.take_over(admitted.loaded)
             await self._current.replace(admitted.loaded, keep_good=False)
+            await in_thread(partial(self._start.keep_times, admitted.loaded))
             self._report(self.last.problems)
             self._log.info(f"serving {admitted.loaded.summary()}")
             return True

@@ -17,6 +17,8 @@ from dnsd.log import Log
 from dnsd.process.model_file import ModelTitle, load_model, model_of
 from dnsd.process.snapshot_file import DamagedSnapshotError
 from dnsd.process.snapshot_log import SavedSnapshot
+from dnsd.store.directory import Files
+from dnsd.store.folder import keep_times
 from dnsd.store.kept_file import move_aside
 from dnsd.store.kept_zones import NOTHING_KEPT, KeptZones
 
@@ -27,6 +29,7 @@ class SavedStart:
     def __init__(self, current: Current, publisher: Publisher, keeper: ModelKeeper, log: Log) -> None:
         self._kept: ZonesOfModel | None = None
         self._saved: SavedSnapshot | None = None
+        self._noted: Files | None = None
         self._current = current
         self._publisher = publisher
         self._keeper = keeper
@@ -59,6 +62,7 @@ class SavedStart:
         kept, self._kept = self._kept, None
         if kept is None or self._saved is None:
             return
+        self._noted = kept.noted
         if kept.damaged:
             file = shown(model_of(self._current.snapshot_file))
             self._log.error(f"{file} is damaged: {kept.damaged}; the zones' files are read")
@@ -66,9 +70,17 @@ class SavedStart:
             self._publisher.resume(kept.base, self._saved.name)
         self._keeper.begin(kept, loaded.stored.objects.zones)
 
+    def keep_times(self, loaded: Loaded) -> None:
+        """Write the serials of files that changed while the server was down to the disk, as a reload does. Blocks.
+
+        Without the files as they were, the serials are the times on the disk.
+        """
+        if self._noted:
+            keep_times(loaded.files, self._noted)
+
     def let_go(self) -> None:
         """Let go of the zones, whether or not they were used."""
-        self._kept = None
+        self._kept = self._noted = None
 
     @garbage_paused()
     def snapshot(self) -> Snapshot | None:

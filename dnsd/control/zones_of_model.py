@@ -27,12 +27,14 @@ class ZonesOfModel:
     def __init__(self, base: Snapshot, model: SavedModel) -> None:
         self.base = base
         self.model = model
+        self.noted: Files | None = None  # the files that need not be read, once they were asked for
         self.damaged: ValueError | None = None  # of the first zone whose octets cannot be used
         self._taken: dict[str, PackedRead] = {}  # by the key of the file
 
     def files(self, root: str) -> Files | None:
         """The zones' files, below the folder `root`, that need not be read if their status has not changed."""
-        return noted_files(root, self.model.notes)
+        self.noted = noted_files(root, self.model.notes)
+        return self.noted
 
     def read(self, file: SourceFile, account_id: str, nameservers: tuple[str, ...]) -> ReadZone | None:
         """The zone in a file, as it was read before; None if it is not known. Its columns stay in the mapped file."""

@@ -123,6 +123,22 @@ def test_file_with_another_status_is_read_alone(
     assert min(map(int.__sub__, serials(loaded).values(), serials(before).values())) >= 0
 
 
+def test_serial_raised_at_a_start_does_not_go_back_at_one_that_reads_all_files(
+    world: Scheduling, read: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file restored from a copy has an earlier time than the version that was served."""
+    rewrite(path_of(world, QUAY))
+    os.utime(path_of(world, QUAY), (1_600_000_000, 1_600_000_000))
+    raised = serials(world.run(keep))
+    assert raised["bay/zones/quay.example"] == 1_700_000_001
+    assert path_of(world, QUAY).stat().st_mtime == 1_700_000_001
+    assert path_of(world, SHED).stat().st_mtime == 1_700_000_000
+    monkeypatch.setattr(noted_files, "BOOT_FILE", tmp_path / "boot_id")
+    read.clear()
+    assert serials(world.run(keep)) == raised
+    assert zones_in(read) == [QUAY, SHED]
+
+
 @pytest.mark.parametrize("boot", ["another", "", None], ids=["another", "unknown", "without the file"])
 def test_files_are_read_after_the_machine_has_started_anew(
     world: Scheduling, read: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, boot: str | None
