@@ -52,6 +52,13 @@ class Source:
     folder: Path | None  # of accounts; None if the settings cannot be read
     files: Files | None  # None: the folder is missing
 
+    @property
+    def unstamped(self) -> Source:
+        """The same, of which each file is read again, whatever its status."""
+        return replace(
+            self, settings_file=replace(self.settings_file, stamp=None), files=self.files and self.files.unstamped
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:

@@ -34,6 +34,9 @@ def reload_command(config: Path, *, force: bool, account: str, as_json: bool) ->
     its addresses, or its zones or records that would go exceed the percentage; its other addresses are applied. Use
     --force to apply the changes anyway, with --account those of one account.
 
+    Without --force, a file is read only if its status has changed: its size, its times or its inode. With --force, all
+    files are read: the remedy for a file system on which a change left the status as it was.
+
     With --json, `served` is the revision or null, `held` lists the held accounts, and `refused` is true if nothing
     changed.
     """

@@ -221,6 +221,7 @@ class Loader:
         self._served_when_held = before.files if before else None
         try:
             await self._undo_unfinished()
+            known = read.unstamped if force and read else known
             source = await self._read_next(is_patient=is_patient, known=known)
             is_settled = not is_patient or source == self._reader.still
             admitted = await in_thread(partial(self._admit, source, before, force, is_settled=is_settled))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
@@ -140,6 +140,11 @@ class Files:
     def has_same_content(self, other: Files) -> bool:
         """Whether both have the same accounts and contents, in whatever folders."""
         return self.accounts == other.accounts and [*map(_text, self.files)] == [*map(_text, other.files)]
+
+    @property
+    def unstamped(self) -> Files:
+        """The same files, whose status is not trusted: all are read again, whatever it is."""
+        return replace(self, files=tuple(replace(file, stamp=None) for file in self.files))
 
     @cached_property
     def _by_key(self) -> Mapping[str, SourceFile]:

@@ -13,6 +13,7 @@ import pytest
 
 from dnsd.app import Loaded
 from dnsd.control import loading, service, zones_of_model
+from dnsd.control.guarded import Force
 from dnsd.manage.service import Actor
 from dnsd.model import columns
 from dnsd.process import snapshot_log
@@ -137,6 +138,25 @@ def test_serial_raised_at_a_start_does_not_go_back_at_one_that_reads_all_files(
     read.clear()
     assert serials(world.run(keep)) == raised
     assert zones_in(read) == [QUAY, SHED]
+
+
+def test_forced_reload_reads_files_whose_status_has_not_changed(
+    world: Scheduling, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a file system that does not tell a change."""
+    monkeypatch.setattr(folder, "stamp_of", lambda status: (1, 2, 3, 4, 5))
+
+    async def reload(life: Life) -> None:
+        rewrite(path_of(world, QUAY))
+        read.clear()
+        for force, expected in ((None, []), (Force(), [QUAY, SHED])):
+            assert (await life.control.loader.reload(force=force)).ok
+            assert zones_in(read) == expected
+            assert life.control.current.loaded
+            served = life.control.current.loaded.files.by_key()["bay/zones/quay.example"]
+            assert (served.content == read_content(path_of(world, QUAY))) is bool(force)
+
+    world.run(reload)
 
 
 @pytest.mark.parametrize("boot", ["another", "", None], ids=["another", "unknown", "without the file"])
