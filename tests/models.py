@@ -15,7 +15,7 @@ from dnsd.model.maps import MapFields
 from dnsd.model.records import Record, RecordFields, build_record
 from dnsd.model.resolve import resolve_accounts, resolve_map
 from dnsd.model.times import WrittenTimes
-from dnsd.model.zones import Zone, ZoneFields, apex_records
+from dnsd.model.zones import SoaFields, Zone, ZoneFields, apex_rdatas
 from dnsd.process.worker_settings import WorkerSettings
 from dnsd.settings.server import Settings
 from dnsd.wire.names import parse_name_text
@@ -35,6 +35,15 @@ def record(text: str, **fields: Any) -> RecordFields:
 
 def proxied(text: str, **settings: bool) -> RecordFields:
     return record(text, proxied=True, settings=settings)
+
+
+def apex_records(
+    name: bytes, records: Iterable[Record], nameservers: Iterable[str], soa: SoaFields, serial: int
+) -> list[Record]:
+    """The records made at the apex for the types that `records` lack there."""
+    given = {one.rtype: one.rdata for one in reversed([one for one in records if one.owner == name])}
+    made = apex_rdatas(name, given, nameservers, soa, serial)
+    return [Record(name, rtype, ttl, rdata) for (rtype, ttl, *_), rdata in made]
 
 
 def zone(name: str, records: Iterable[RecordFields | Record] = (), *, account: str = "a1", **fields: Any) -> Zone:

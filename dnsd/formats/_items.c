@@ -135,10 +135,6 @@ static Form *form_of(Reading *self, Span line, const Item *item) {
     return form;
 }
 
-static void make_lower(unsigned char *name, Py_ssize_t size) {
-    for (Py_ssize_t i = 0; i < size; i++) name[i] |= is[name[i]] & UPPER ? 32 : 0; /* lengths are below the letters */
-}
-
 /* Write the owner of an item. Its size, or -1 if Python has to decide: the name may be a full one. */
 static Py_ssize_t write_owner(unsigned char *out, Span name, Span zone, Span zone_text) {
     Py_ssize_t excess = size_of(name) - size_of(zone_text), i = 0;

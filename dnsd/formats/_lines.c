@@ -156,7 +156,7 @@ static Py_ssize_t write_owner(Items *owners, const Line *line, Span origin, Span
         return size_of(last);
     }
     Py_ssize_t size = write_name(name, line->owner, origin);
-    for (Py_ssize_t i = 0; i < size; i++) name[i] |= is[name[i]] & UPPER ? 32 : 0; /* lengths are below the letters */
+    make_lower(name, size);
     return size;
 }
 

@@ -111,6 +111,10 @@ static Py_ssize_t write_name(unsigned char *out, Span text, Span origin) {
     return size + size_of(origin);
 }
 
+static void make_lower(unsigned char *name, Py_ssize_t size) {
+    for (Py_ssize_t i = 0; i < size; i++) name[i] |= is[name[i]] & UPPER ? 32 : 0; /* lengths are below the letters */
+}
+
 static Py_ssize_t write_ipv4(unsigned char *out, Span text) {
     const unsigned char *at = text.at;
     for (int i = 0; i < 4; i++) {

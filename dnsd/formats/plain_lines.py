@@ -24,6 +24,7 @@ from dnsd.wire.rdata import SOA
 
 MAX_KNOWN = 100_000  # remembered parts of each kind; when full, all are forgotten
 MAX_PART = MAX_PLAIN  # characters of a remembered part
+MAX_LINE = 65_536  # characters with the newline
 MAX_HEAD = 64  # characters of a head that is remembered for all zones
 
 # No part matches in two ways, and matches are possessive: the time is that of reading the line once.
@@ -193,7 +194,7 @@ class Lines:
                 form_head, form_comment = head, comment
                 form = known.form(head, comment, first_ttl(default_ttl, last_ttl)) if head else None
             name = known.name(owner_text) if owner_text else owner
-            if form is None or name is None:
+            if form is None or name is None or match.end() - match.start() > MAX_LINE:
                 break
             rdata = form.rdatas.get(data) or form.parse(data)
             if rdata is None:

@@ -57,7 +57,7 @@ def edited_zone_text(
     """The text of a zone's master file after an edit; the serial of an SOA in the file moves forward.
 
     `zone` was read from `text`, and `rows` are the lines of its records. Records after these were made for the zone
-    (`apex_records`); they are written only if replaced, or if the file would be empty without them. If the text cannot
+    (`apex_rdatas`); they are written only if replaced, or if the file would be empty without them. If the text cannot
     be edited in place, the whole zone is rewritten. `read` reads a text as that of the zone's file. Raises
     UnwritableError if that fails too, as with two equal records, and ValueError if a record to be removed is not in the
     file.

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field
 
 from dnsd.model.columns import Records
 from dnsd.model.fields import Fields, Host, Id, derived_id
-from dnsd.model.records import MAX_TTL_S, Record, RecordFields, Traits
+from dnsd.model.records import MAX_TTL_S, RecordFields, Traits
 from dnsd.model.times import NO_TIMES, WrittenTimes
 from dnsd.wire.names import MAX_NAME, ancestors, name_text, parse_name_text
 from dnsd.wire.rdata import NS, SOA, pack_rdata, parse_rdata_text
@@ -148,21 +148,6 @@ class Zone:
 def closest(name: bytes, zones: Mapping[bytes, T]) -> T | None:
     """The zone of `zones` (by canonical name) that contains canonical `name`: the longest match."""
     return next((zones[part] for part in (name, *ancestors(name)) if part in zones), None)
-
-
-def apex_records(
-    zone_name: bytes,
-    records: Iterable[Record],
-    nameservers: Iterable[str],
-    soa: SoaFields,
-    serial: int,
-    ns_ttl: int = NS_TTL_S,
-) -> list[Record]:
-    """Build the SOA and NS records at the apex for those types that `records` lack there. Raises ValueError."""
-    at_apex = [record for record in records if record.owner == zone_name]
-    given = {record.rtype: record.rdata for record in reversed(at_apex)}  # the first of each type
-    made = apex_rdatas(zone_name, given, nameservers, soa, serial, ns_ttl)
-    return [Record(zone_name, rtype, ttl, rdata) for (rtype, ttl, *_), rdata in made]
 
 
 def apex_rdatas(

@@ -179,6 +179,11 @@ def test_lines_of_known_parts_are_read_like_all_others(text: str) -> None:
     assert_read_alike(text)
 
 
+@pytest.mark.parametrize("blanks", [65_500, 65_536, 300_000])
+def test_very_long_lines_are_read_alike(blanks: int) -> None:
+    assert_read_alike(f"a 60 A 192.0.2.1\nb{' ' * blanks}60 A 192.0.2.2\nc 60 A 192.0.2.3\n")
+
+
 @pytest.mark.parametrize("text", [pytest.param(path.read_text("utf-8"), id=path.name) for path in ZONES])
 def test_zones_of_other_programs_are_read_alike(text: str) -> None:
     assert_read_alike(text)

@@ -16,9 +16,10 @@ from dnsd.formats.zone_edit import UnwritableError, edited_zone_text, next_seria
 from dnsd.formats.zone_text import parse_zone_text
 from dnsd.model.edits import RecordEdit
 from dnsd.model.records import Identity, Record, RecordSettings
-from dnsd.model.zones import SoaFields, Status, Zone, ZoneSettings, apex_records
+from dnsd.model.zones import SoaFields, Status, Zone, ZoneSettings
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import SOA
+from tests.models import apex_records
 
 EXAMPLE = parse_name_text("example.com")
 NOW_S = 1_800_000_000

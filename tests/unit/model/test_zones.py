@@ -6,10 +6,10 @@ import pytest
 
 from dnsd.model.records import RecordFields
 from dnsd.model.zone_rules import MOST_RRSET_OCTETS, zone_problems
-from dnsd.model.zones import SoaFields, apex_records
+from dnsd.model.zones import SoaFields
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import NS, SOA, pack_rdata, parse_rdata_text, type_text
-from tests.models import proxied, record, zone
+from tests.models import apex_records, proxied, record, zone
 
 A = record("www A 192.0.2.1")
 CNAME = record("www CNAME a.example.org")
