@@ -203,6 +203,8 @@ def written(root: Path, text: str, *, modified: int = 1_700_000_000) -> tuple[Fi
 def test_file_written_by_this_process_is_not_read_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made, files = written(root, "@ SOA 2\n" * 9_000)
     one = files.by_key()["a/zones/d.example"]
+    if not folder._is_fine(os.stat(one.path)):  # by chance, or as on a file system whose clock is coarse
+        pytest.skip("the time of the file's status does not say that its clock is fine")
     assert one.stamp
     assert (made.after.by_key()[one.key].content.octets, one.content.octets) == (b"@ SOA 2\n" * 9_000, None)
     read: list[object] = []
