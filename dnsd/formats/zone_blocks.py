@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, chain
 from typing import NamedTuple, TypeAlias, overload
 
-from dnsd.formats.zone_entries import COMMENT, NEWLINE
+from dnsd.formats.zone_entries import NEWLINE, NOTHING
 from dnsd.formats.zone_reader import MAX_ENTRY, ReaderState, TextProblem, ZoneReader
 from dnsd.model.columns import Records
 from dnsd.model.records import Record
@@ -235,7 +235,7 @@ class BlockReading:
                 rest = reader.read(rest)
                 is_whole = is_whole and not rest
                 reader.columns.pack(at_least=PACKED)
-                if len(rest) > MAX_ENTRY and not COMMENT.match(rest):
+                if len(rest) > MAX_ENTRY and not NOTHING.match(rest):
                     break
         if not is_whole:
             reader.read_last(reader.read(rest))

@@ -20,7 +20,7 @@ from dnsd.wire.rdata import reason, type_text
 SPECIAL = re.compile(r'\\.|"(?:[^"\\\n]++|\\.)*+"|;[^\n]*+|[()\n]', re.DOTALL)
 PLAIN = re.compile(r'[^\\"();\n]*+\n')
 NEWLINE = re.compile("\r\n?")
-COMMENT = re.compile(r"[ \t]*+;")  # the beginning of a line
+NOTHING = re.compile(r"[ \t]*+(?:;|\Z)")  # the beginning of a line without an entry, or all of it so far
 BLANK = re.compile(r"(?:[ \t]*+(?:;[^\n]*+)?+\n)*+")  # blank lines and comments
 
 

@@ -22,7 +22,17 @@ from dnsd.compiled import require
 from dnsd.formats.comments import parse_comment
 from dnsd.formats.odd_octets import readable
 from dnsd.formats.plain_lines import LINE, KnownParts, LineMeaning, first_ttl, parse_head, unfolded
-from dnsd.formats.zone_entries import BLANK, EntryError, Words, comment_of, entry_end, parse_ttl, read_rdata, unclosed
+from dnsd.formats.zone_entries import (
+    BLANK,
+    NOTHING,
+    EntryError,
+    Words,
+    comment_of,
+    entry_end,
+    parse_ttl,
+    read_rdata,
+    unclosed,
+)
 from dnsd.model.columns import Columns
 from dnsd.model.octet_column import OctetColumn
 from dnsd.model.records import (
@@ -169,7 +179,7 @@ class ZoneReader:
 
     def read_entry(self, entry: str) -> None:
         """Read one entry of any kind."""
-        if len(entry) > MAX_ENTRY:
+        if len(entry) > MAX_ENTRY and not NOTHING.match(entry):
             self._problem(entry, f"the entry is too long: the limit is {MAX_ENTRY:,} characters", 0)
         elif entry.strip() and not entry.lstrip().startswith(";"):
             self._read_words(entry)

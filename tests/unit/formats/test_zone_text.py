@@ -282,12 +282,22 @@ def test_open_parenthesis_is_named_and_ends_the_reading_within_the_limit_of_an_e
     assert count == 1 or read <= MAX_ENTRY + 2 * size
 
 
-@pytest.mark.parametrize("indent", ["", "  \t"])
-def test_comment_longer_than_an_entry_may_be_is_passed_over(indent: str) -> None:
-    text = f"a 60 A 192.0.2.1\n{indent};{'(x' * MAX_ENTRY}\nb 60 A 192.0.2.1\n"
-    texts = [text[start : start + 100_000] for start in range(0, len(text), 100_000)]
+LONG_NOTHING = {
+    "a comment": f";{'(x' * MAX_ENTRY}",
+    "an indented comment": f"  \t;{'(x' * MAX_ENTRY}",
+    "blanks": " \t" * MAX_ENTRY,
+    "blanks and a comment": f"{' ' * (MAX_ENTRY + 9)}; x",
+}
+
+
+@pytest.mark.parametrize("before", ["", "a 60 A 192.0.2.1\n", "a 60 A 192.0.2.1\nA 60 A 192.0.2.2\n"], ids=len)
+@pytest.mark.parametrize("size", [100_000, 299_999, 10**9])
+@pytest.mark.parametrize("what", LONG_NOTHING)
+def test_line_without_an_entry_is_passed_over_at_any_length_and_cut(what: str, size: int, before: str) -> None:
+    text = f"{before}{LONG_NOTHING[what]}\nb 60 A 192.0.2.1\n"
+    texts = [text[start : start + size] for start in range(0, len(text), size)]
     found = parse_zone_text(BlockText.of(texts), EXAMPLE)
-    assert (len(found.records), found.problems) == (2, [])
+    assert (len(found.records), found.problems) == (before.count("\n") + 1, [])
 
 
 def test_valid_records_among_problems_are_known() -> None:
