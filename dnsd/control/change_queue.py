@@ -27,9 +27,9 @@ from dnsd.manage.change import (
     DrawnUp,
     Make,
     MovedOnError,
+    Pace,
     StaleError,
     draw_up,
-    drawn_aside,
     testified,
     write_change,
 )
@@ -66,8 +66,8 @@ class ChangeQueue:
         self._begun: asyncio.Task[None] | None = None  # while a snapshot is begun to be saved
         self._has_unsaved = asyncio.Event()
 
-    async def change(self, make: Make[T], author: str = "") -> Changed[T]:
-        """Write and publish a change of an author.
+    async def change(self, make: Make[T], author: str = "", pace: Pace | None = None) -> Changed[T]:
+        """Write and publish a change of an author; `pace` tells `make` whether others wait for it.
 
         `make` applies it to the loaded data, in a thread. It is called again if files were edited but not loaded yet,
         or if its author is slow and the data has changed meanwhile. Raises the exceptions of `make`, RefusedError if
@@ -76,7 +76,7 @@ class ChangeQueue:
         later: see `Current.until_kept`.
         """
         future: asyncio.Future[Changed[T]] = asyncio.get_running_loop().create_future()
-        self._waiting.add(WaitingChange(make, author, future))
+        self._waiting.add(WaitingChange(make, author, future, pace or Pace()))
         self._go_on()
         try:
             return await future
@@ -139,7 +139,7 @@ class ChangeQueue:
         while change := self._waiting.next_aside():
             found: DrawnUp[Drawn[Any]] | None = None
             try:
-                found = await planned_by(change.author, partial(self._drawn_aside, change.make))
+                found = await planned_by(change.author, partial(self._drawn_aside, change))
             except Exception as error:  # its requester gets the error
                 found = DrawnUp(error, 0.0)
             except BaseException as error:
@@ -151,10 +151,10 @@ class ChangeQueue:
                 self._begun = asyncio.create_task(self._publisher.begin_to_save(found.outcome.after.snapshot))
             self._go_on()
 
-    def _drawn_aside(self, make: Make[Any]) -> DrawnUp[Drawn[Any]] | None:
+    def _drawn_aside(self, change: WaitingChange) -> DrawnUp[Drawn[Any]] | None:
         """A change drawn up on the data of now: it may have waited long for this."""
         loaded = self._current.loaded
-        return drawn_aside(make, loaded) if loaded else None
+        return change.aside(loaded) if loaded else None
 
     async def _carry_out(self, batch: Sequence[WaitingChange]) -> Sequence[WaitingChange]:
         """Carry out changes together; if that fails, one by one, so that one failure does not affect the others.

@@ -30,7 +30,6 @@ class ChangeRequest:
     actor: Actor
     action: str
     draft: Draft | None = None  # of the last attempt
-    is_hurried: bool = True  # at the first attempt, others may wait for it
     replaced: Sequence[SourceFile] = ()
     refusal: RefusedError | None = None
     after: Loaded | None = None

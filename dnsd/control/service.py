@@ -26,7 +26,7 @@ from dnsd.manage.audit_entries import Entry, Outcome
 from dnsd.manage.audit_search import FoundEntries, LogQuery
 from dnsd.manage.brake import author_of
 from dnsd.manage.brake_state import BrakeState, author_key
-from dnsd.manage.change import EvidenceError
+from dnsd.manage.change import EvidenceError, Pace
 from dnsd.manage.draft import Draft
 from dnsd.manage.drains import DrainBook
 from dnsd.manage.find import find_account
@@ -141,12 +141,12 @@ class ControlService:
 
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
         """Carry out a verb, publish its change, and return its result and the loaded data. Raises RefusedError."""
-        request = ChangeRequest(actor, action)
+        request, pace = ChangeRequest(actor, action), Pace()
 
         def make(loaded: Loaded) -> tuple[T, Draft]:
             request.draft = draft = Draft(loaded, datetime.now(UTC), by_operator=actor.token.is_operator)
             draft.author = author_of(actor.token)
-            draft.is_hurried, request.is_hurried = request.is_hurried, False
+            draft.is_hurried = pace.is_hurried
             result = verb(draft)
             request.replaced = draft.touched()
             with suppress(OSError):  # a change that needs evidence fails later
@@ -157,7 +157,7 @@ class ControlService:
             return result, draft
 
         try:
-            changed = await self._changes.change(make, actor.token.author.id)
+            changed = await self._changes.change(make, actor.token.author.id, pace)
         except (RefusedError, OSError) as error:
             request.forget()
             request.refusal = error if isinstance(error, RefusedError) else not_written(error)

@@ -10,11 +10,11 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dnsd.app import Loaded
-from dnsd.manage.change import Changed, Drawn, DrawnUp, Make, drawn
+from dnsd.manage.change import Changed, Drawn, DrawnUp, Make, Pace, drawn, drawn_aside
 from dnsd.store.text_file import FileChangedError
 
 MAX_OF_AUTHOR = 2  # changes in one batch
@@ -31,13 +31,23 @@ class WaitingChange:
     make: Make[Any]
     author: str
     future: asyncio.Future[Changed[Any]]
+    pace: Pace = field(default_factory=Pace)
     drawn: Drawn[Any] | None = None  # as drawn up aside
     is_drawing: bool = False  # whether it is being drawn up aside
     tries_aside: int = TRIES_ASIDE  # left
 
     def on(self, loaded: Loaded) -> Drawn[Any]:
-        """The change on top of the loaded data. Raises FileChangedError, MovedOnError and the exceptions of `make`."""
+        """The change on top of the loaded data, in its turn: a long one is drawn up aside, if that can be tried.
+
+        Raises FileChangedError, LongChangeError, MovedOnError and the exceptions of `make`.
+        """
+        self.pace.is_hurried = self.tries_aside > 0
         return self.drawn.on(loaded) if self.drawn else drawn(self.make, loaded)
+
+    def aside(self, loaded: Loaded) -> DrawnUp[Drawn[Any]]:
+        """The change drawn up aside, where nobody waits for it."""
+        self.pace.is_hurried = False
+        return drawn_aside(self.make, loaded)
 
     def settle(self, outcome: Changed[Any] | BaseException) -> None:
         """Set the outcome, unless the requester has gone."""

@@ -9,7 +9,7 @@ from time import thread_time
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from dnsd.app import Loaded, Source
-from dnsd.errors import DnsdError, LongChangeError
+from dnsd.errors import DnsdError
 from dnsd.manage.audit import AuditLog
 from dnsd.manage.audit_entries import Entry, pending_entry
 from dnsd.manage.draft import Draft
@@ -24,6 +24,13 @@ Make: TypeAlias = Callable[[Loaded], tuple[T, Draft]]  # makes a change on top o
 
 Check: TypeAlias = Callable[[Draft, Loaded, Loaded], None]
 Work: TypeAlias = "Callable[[Loaded], Drawn[Any]]"  # draws up a change on top of the loaded data
+
+
+@dataclass(slots=True)
+class Pace:
+    """How long a change may take to be drawn up; the place decides, at each attempt."""
+
+    is_hurried: bool = False  # whether others wait for it
 
 
 class StaleError(DnsdError):
@@ -123,10 +130,7 @@ def drawn_aside(make: Make[T], before: Loaded) -> DrawnUp[Drawn[T]]:
     start = thread_time()
     outcome: Drawn[T] | Exception
     try:
-        try:
-            outcome = drawn(make, before)
-        except LongChangeError:  # nobody waits for it
-            outcome = drawn(make, before)
+        outcome = drawn(make, before)
     except Exception as error:  # its requester gets the error
         outcome = error
     return DrawnUp(outcome, thread_time() - start)

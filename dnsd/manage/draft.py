@@ -38,7 +38,7 @@ from dnsd.store.write import FileChange
 from dnsd.store.yaml_records import RECORDS
 from dnsd.wire.names import parse_name_text
 
-LARGE = 4 * 1024**2  # octets of a file that is not edited while the changes of others wait
+LARGE = 4 * 1024**2  # octets of a text that is not read while the changes of others wait
 Document = dict[str, Any]  # the content of a YAML file, as plain data
 
 
@@ -107,7 +107,7 @@ class Draft:
             return {}
         file = self.file(key)
         left_out = RECORDS if file.kind is FileKind.ZONE_YAML else None
-        data = keys_of(self._text(file), self._items(file))
+        data = keys_of(self.text(file), self._items(file))
         return {name: _copied(value) for name, value in data.items() if name != left_out}
 
     def write(self, key: str, kind: FileKind, document: Mapping[str, Any]) -> None:
@@ -116,7 +116,7 @@ class Draft:
         if kind is not FileKind.ZONE_YAML:  # for a zone, the caller notes the relevant part
             self.note(key, self.document(key) or None, present)
         exists = self.has_file(key)
-        text = edited_yaml(self._text(self.file(key)), present) if exists else written_yaml(present)
+        text = edited_yaml(self.text(self.file(key)), present) if exists else written_yaml(present)
         self.write_text(key, kind, text)
 
     def write_zone(
@@ -124,12 +124,16 @@ class Draft:
     ) -> None:
         """Edit the records in a zone's YAML file, by row, and change other keys, keeping comments and style."""
         file = self.file(key)
-        self.write_text(key, file.kind, edited_list(self._text(file), self._items(file), RECORDS, edit, change))
+        self.write_text(key, file.kind, edited_list(self.text(file), self._items(file), RECORDS, edit, change))
 
-    def _text(self, file: SourceFile) -> str:
-        """The text of a file to edit. Raises LongChangeError if it is large, and others wait."""
-        if self.is_hurried and file.content.size > LARGE:
+    def check_length(self, size: int) -> None:
+        """Raise LongChangeError if a text of so many octets is not read while others wait, and they do."""
+        if self.is_hurried and size > LARGE:
             raise LongChangeError
+
+    def text(self, file: SourceFile) -> str:
+        """The text of a file to edit. Raises LongChangeError if it is large, and others wait."""
+        self.check_length(file.content.size)
         if self._last_text is None or self._last_text[0] is not file:
             self._last_text = file, file.text()
         return self._last_text[1]
@@ -153,7 +157,7 @@ class Draft:
             contents.append(self._content(zone.key, text))
             return read_master_file(replace(file, content=contents[-1]), name, before)
 
-        edited = edited_zone_text(self._text(file), zone, stored.rows, edit, now_s=int(self.now.timestamp()), read=read)
+        edited = edited_zone_text(self.text(file), zone, stored.rows, edit, now_s=int(self.now.timestamp()), read=read)
         self._write_content(zone.key, file.kind, contents[-1])
         self._read[self._written[zone.key]] = edited.read
 
@@ -173,9 +177,8 @@ class Draft:
         modified = int(self.now.timestamp())
         if self.has_file(key):
             before = self.file(key)
-            self._written[key] = replace(
-                before, content=content, modified=max(modified, before.modified + 1), stamp=None
-            )
+            later = max(modified, before.modified + 1)
+            self._written[key] = replace(before, content=content, modified=later, stamp=None)
         else:
             path = path_of(self._files.root, key, kind)
             after = self._removed[key].modified + 1 if key in self._removed else modified
@@ -311,10 +314,7 @@ class Draft:
     def _in_terms(self, problems: Iterable[Problem]) -> list[Problem]:
         """Problems in terms of the request."""
         terms = RequestTerms(
-            written=self._written.keys(),
-            removed=self._removed.keys(),
-            places=self.places,
-            by_operator=self.by_operator,
+            written=self._written.keys(), removed=self._removed.keys(), places=self.places, by_operator=self.by_operator
         )
         found = [*problems]
         self.names_others |= self.by_operator and any(map(terms.is_about_others, found))

@@ -120,7 +120,7 @@ def write_records(draft: Draft, zone: Zone, edit: RecordEdit) -> None:
 def write_as_yaml(draft: Draft, zone: Zone, added: Mapping[str, Any]) -> None:
     """Replace a zone's master file with a YAML file with additional keys, such as settings of the zone."""
     text = text_as_yaml(
-        draft.file(zone.key).text(), zone, draft.written_records(zone), shown_times(draft, zone) | dict(added)
+        draft.text(draft.file(zone.key)), zone, draft.written_records(zone), shown_times(draft, zone) | dict(added)
     )
     draft.remove(zone.key)
     draft.write_text(zone.key, FileKind.ZONE_YAML, text)
@@ -161,6 +161,7 @@ def import_records(draft: Draft, zone_id: str, octets: bytes, *, proxies: bool) 
     with every error and its line.
     """
     zone = find_zone(draft.dataset, zone_id)
+    draft.check_length(len(octets))
     try:
         parsed = parse_zone_text(decoded(octets, any_octets=True), zone.name, proxies=proxies)
     except NotTextError as error:

@@ -57,7 +57,7 @@ def _with_current_claim(draft: Draft, file: SourceFile, account_id: str) -> tupl
     The operator decides whether a zone is verified: restoring a version must neither revoke nor grant that. Nor may a
     version bring back an earlier claim to the name.
     """
-    text, read = file.text(), read_zone(file, account_id, PLACEHOLDER_NAMESERVERS)
+    text, read = draft.text(file), read_zone(file, account_id, PLACEHOLDER_NAMESERVERS)
     if read.zone is None or any(not problem.warning for problem in read.problems):
         return file.kind, text  # invalid, and refused later
     living = draft.dataset.zone_called(read.zone.name, account_id)

@@ -22,24 +22,30 @@ from dnsd.engine.respond import respond
 from dnsd.manage import draft as draft_module
 from dnsd.manage.change import EvidenceError, Witness, draw_up, drawn
 from dnsd.manage.draft import Draft
+from dnsd.manage.history import History
 from dnsd.manage.maps import MapChange, edit_map
 from dnsd.manage.records import import_records
+from dnsd.manage.restore import restore
 from dnsd.manage.service import Actor
 from dnsd.manage.zones import edit_zone
 from dnsd.model.zones import Zone
 from dnsd.process.tasks import in_thread
 from dnsd.store.directory import FileKind, SourceFile
+from dnsd.store.text_file import FileChangedError
 from tests.limits import HANG_S
 from tests.packets import answers, query
-from tests.unit.control.scheduling import FILES, GLOBEX, OTHER, Life, Scheduling
+from tests.unit.control.scheduling import ACME, FILES, GLOBEX, OTHER, Life, Scheduling
 
 CAKE, TOOLS, OTHER_MAP = "acme/zones/cake.example.yaml", "globex/zones/tools.example.yaml", "globex/maps/other.yaml"
 
 
+def zone_id(draft: Draft, name: str) -> str:
+    return next(one.id for one in draft.dataset.zones.values() if one.name_text == name)
+
+
 def added(draft: Draft, zone: str, name: str) -> None:
     """Add a record to a zone."""
-    zone_id = next(one.id for one in draft.dataset.zones.values() if one.name_text == zone)
-    import_records(draft, zone_id, f"{name} 60 IN A 192.0.2.7\n".encode(), proxies=False)
+    import_records(draft, zone_id(draft, zone), f"{name} 60 IN A 192.0.2.7\n".encode(), proxies=False)
 
 
 def adding(zone: str, name: str) -> Callable[[Loaded], tuple[None, Draft]]:
@@ -108,8 +114,7 @@ def pausing(zone: str, *, is_paused: bool = True) -> Callable[[Loaded], tuple[No
 
     def make(loaded: Loaded) -> tuple[None, Draft]:
         draft = Draft(loaded, datetime.now(UTC), by_operator=False)
-        zone_id = next(one.id for one in draft.dataset.zones.values() if one.name_text == zone)
-        edit_zone(draft, zone_id, paused=is_paused)
+        edit_zone(draft, zone_id(draft, zone), paused=is_paused)
         return None, draft
 
     return make
@@ -187,6 +192,75 @@ def test_nobody_waits_for_the_first_change_of_a_large_file(tmp_path: Path, monke
     world.run(work)
     assert made == ["tools.example", "cake.example", "bread.example"]
     assert f"{comment}\n" in world.read(CAKE)
+
+
+MASTER = "$TTL 300\n@ SOA ns1 h 1 1 1 1 1\n@ NS ns1.example.net.\n" + "".join(
+    f"h{n} A 192.0.2.{n}\n" for n in range(50)
+)
+LONG = {
+    "a setting in a master file": lambda draft, _: edit_zone(draft, zone_id(draft, "mast.example"), paused=True),
+    "an import": lambda draft, _: import_records(draft, zone_id(draft, "bread.example"), IMPORT, proxies=False),
+    "a restoration": lambda draft, history: restored(draft, history, "mast.example"),
+}
+IMPORT = b"".join(b"q%d 60 IN A 192.0.2.7\n" % number for number in range(90))
+
+
+def restored(draft: Draft, history: History, name: str) -> None:
+    found = zone_id(draft, name)
+    restore(draft, history, ACME, found, history.versions(found)[-1].version, is_map=False)
+
+
+@pytest.mark.parametrize("what", LONG)
+def test_long_text_is_read_where_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    world = Scheduling(tmp_path / "world", FILES | {"acme/zones/mast.example.zone": MASTER})
+
+    async def work(life: Life) -> None:
+        await life.service.change(
+            Actor(world.alice, ""), "record.import", partial(added, zone="mast.example", name="x")
+        )
+        monkeypatch.setattr(draft_module, "LARGE", 200)
+        turns: list[bool] = []
+
+        def verb(draft: Draft) -> None:
+            LONG[what](draft, life.service.history)
+            turns.append(life.control.current.turn.locked())
+
+        await life.service.change(Actor(world.token("author"), ""), "long", verb)
+        assert turns == [False]
+
+    world.run(work)
+
+
+def test_large_change_is_drawn_up_aside_also_after_its_batch_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each change of the batch is tried again, alone, and in the turn."""
+    world = Scheduling(tmp_path / "world", FILES | {CAKE: f"# {'x' * 200}\n{FILES[CAKE]}"})
+    monkeypatch.setattr(draft_module, "LARGE", 200)
+    turns, stale = list[bool](), [FileChangedError()]
+
+    async def work(life: Life) -> None:
+        def large(draft: Draft) -> None:
+            edit_zone(draft, zone_id(draft, "cake.example"), paused=True)
+            turns.append(life.control.current.turn.locked())
+
+        def failing(draft: Draft) -> None:
+            if stale:
+                raise stale.pop()
+            added(draft, "tools.example", "other")
+
+        def change(name: str, verb: Callable[[Draft], None]) -> asyncio.Task[Any]:
+            return asyncio.create_task(life.service.change(Actor(world.token(name), ""), "change", verb))
+
+        async with life.control.current.turn:
+            both = change("first", large), change("second", failing)
+            await until(lambda: len(life.control.changes._waiting._waiting) == 2)
+        await asyncio.gather(*both)
+
+    world.run(work)
+    assert (turns, stale) == ([False], [])
+    assert "paused: true" in world.read(CAKE)
+    assert "other" in world.read(TOOLS)
 
 
 def test_request_that_changed_nothing_changes_what_is_otherwise_by_its_turn(world: Scheduling) -> None:
