@@ -25,7 +25,7 @@ from dnsd.model.columns import Records
 from dnsd.model.dataset import Dataset, build_dataset
 from dnsd.model.maps import AddressMap, MemberKind, Membership
 from dnsd.model.records import Record
-from dnsd.model.zones import SoaFields, Status, Zone, ZoneSettings, apex_records
+from dnsd.model.zones import SoaFields, Status, Zone, ZoneSettings, apex_rdatas
 from dnsd.wire.names import parse_name_text
 
 CONFIG = Path(__file__).parents[1] / "config" / "dnsd.yaml"
@@ -75,7 +75,8 @@ def world(names: int) -> tuple[Dataset, AddressMap]:
     records = [
         Record(parse_name_text(f"h{number}", apex), 1, 1, b"\xc0\x00\x02\x01", proxied=True) for number in range(names)
     ]
-    records += apex_records(apex, records, ["ns1.example.net"], SoaFields(), 1)
+    made = apex_rdatas(apex, {}, ["ns1.example.net"], SoaFields(), 1)
+    records += [Record(apex, rtype, ttl, rdata) for (rtype, ttl, *_), rdata in made]
     zone = Zone(
         "acme/zones/example.com", "b" * 32, account.id, apex, Status.ACTIVE, False, ZoneSettings(), Records.of(records)
     )

@@ -10,8 +10,8 @@ from dnsd.model.claims import VERIFICATION_LABEL, verification_key
 from dnsd.model.dataset import Dataset
 from dnsd.model.zones import Zone, closest
 from dnsd.outbound.protocol import AnswerKind, OutsideAnswer
-from dnsd.wire.names import MAX_NAME, ROOT, ancestors
-from dnsd.wire.rdata import NS
+from dnsd.wire.names import ASTERISK, MAX_NAME, ROOT, ancestors, is_below
+from dnsd.wire.rdata import DNAME, NS
 
 
 def verification_name(zone: Zone) -> bytes | None:
@@ -24,9 +24,10 @@ def is_proven(dataset: Dataset, zone: Zone, servers: OutsideAnswer, texts: Outsi
     """Whether a zone belongs to its account, from the NS records at its apex and the TXT records for its verification.
 
     Resolvers may have these answers from this very server, so an account must not prove anything by its own zones:
-    name servers of ours count only if no zone above is served here, so that the delegation comes from elsewhere; and a
-    text from the account's own zone counts only if resolvers find the name on other servers. Nor does a delegation say
-    which of several accounts is meant: whoever was first may have made the zone before the owner of the name came.
+    name servers of ours count only if no zone above is served here, so that the delegation comes from elsewhere. A
+    text that the account's own zone may give counts only if resolvers find the name on other servers. That they find
+    no name servers is not enough: they may remember it from before the zone was made. Nor does a delegation say which
+    of several accounts is meant: whoever was first may have made the zone before the owner of the name came.
     """
     above = _above(dataset, zone)
     if above and above.verified and above.account_id == zone.account_id:
@@ -35,10 +36,23 @@ def is_proven(dataset: Dataset, zone: Zone, servers: OutsideAnswer, texts: Outsi
     is_ours = not ours.isdisjoint(rdata.lower() for rdata in servers.rdatas)
     if is_ours and above is None and [one.id for one in dataset.zones_called(zone.name)] == [zone.id]:
         return True
-    speaker = dataset.zone_of(verification_name(zone) or zone.name)
-    if speaker and speaker.account_id == zone.account_id and (is_ours or servers.kind is AnswerKind.NO_ANSWER):
+    name = verification_name(zone) or zone.name
+    speaker = dataset.zone_of(name)
+    is_silent = servers.kind is AnswerKind.NO_ANSWER
+    if (
+        speaker
+        and speaker.account_id == zone.account_id
+        and (is_ours or is_silent or (not servers.rdatas and _may_answer(speaker, name)))
+    ):
         return False
     return verification_key(zone) in {txt_text(rdata).strip() for rdata in texts.rdatas}
+
+
+def _may_answer(zone: Zone, name: bytes) -> bool:
+    """Whether the zone has records at a name in it, or some that stand for it: wildcards and DNAMEs above."""
+    above = [part for part in ancestors(name) if part == zone.name or is_below(part, zone.name)]
+    stands_for = any(one.rtype == DNAME for part in above for one in zone.records.at(part))
+    return stands_for or any(zone.records.at(one) for one in (name, *(ASTERISK + part for part in above)))
 
 
 def _above(dataset: Dataset, zone: Zone) -> Zone | None:

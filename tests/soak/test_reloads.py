@@ -132,7 +132,7 @@ def _break_and_mend(server: Soaked, figures: Figures, on_error: str) -> None:
         is_held = on_error == "hold" and file != "dnsd.yaml"
         refused += not is_held
         good, seen = path.read_bytes(), server.stderr.count()
-        path.write_bytes(text.encode(errors="surrogateescape"))
+        replace_file(path, text.encode(errors="surrogateescape"), server.folder.parent)
         said = wait_for_line(server, "; held: " if is_held else "reload refused", seen)
         assert re.search(rf"{re.escape(str(path))}:\d+:\d+: ", said), name
         assert serves_map(server, number - 1), name
@@ -144,7 +144,7 @@ def _break_and_mend(server: Soaked, figures: Figures, on_error: str) -> None:
         shown = "held: a1" if is_held else str(path)
         assert (status, shown in reasons) == (200 if is_held else 503, True), (name, reasons)
         assert server.healthy(), name
-        path.write_bytes(good)
+        replace_file(path, good, server.folder.parent)
         server.write(MAP, map_text(number))
         slowest_s = max(slowest_s, wait_for_edition(server, map=number))
         wait_until(lambda: server.get("/readyz") == (200, "ok\n"), lambda: server.get("/readyz")[1])
@@ -152,6 +152,13 @@ def _break_and_mend(server: Soaked, figures: Figures, on_error: str) -> None:
     assert slowest_s <= judged(SERVED_WITHIN_S)
     assert server.metric("dnsd_source_ok") == 1
     server.check_clean()
+
+
+def replace_file(path: pathlib.Path, octets: bytes, beside: pathlib.Path) -> None:
+    """Write a file at once: on a busy machine, a part of it would be read, and refused, by itself."""
+    new = beside / "new"
+    new.write_bytes(octets)
+    new.replace(path)
 
 
 def test_half_written_zone_is_never_served_in_part(server: Soaked, scale: Scale, figures: Figures) -> None:

@@ -12,6 +12,7 @@ from dnsd.model.claims import verification_key
 from dnsd.model.zones import Zone
 from dnsd.outbound.protocol import AnswerKind, OutsideAnswer
 from dnsd.wire.names import MAX_NAME, name_text, parse_name_text
+from tests.models import record
 from tests.unit.model.test_claims import dataset, made
 
 OURS, OTHERS = "NS1.example.net", "ns.elsewhere.test"
@@ -67,6 +68,25 @@ CASES: dict[str, tuple[list[Zone], OutsideAnswer, OutsideAnswer, bool]] = {  # o
 @pytest.mark.parametrize(("others", "ns", "txt", "expected"), CASES.values(), ids=CASES.keys())
 def test_zone_is_proven(others: list[Zone], ns: OutsideAnswer, txt: OutsideAnswer, expected: bool) -> None:
     assert is_proven(dataset(SHOP, *others), SHOP, ns, txt) is expected
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        (["www A 192.0.2.1"], True),
+        (["cloudflare-verify TXT x"], False),
+        (["cloudflare-verify CNAME x.shop.test."], False),
+        (["* TXT x"], False),
+        (["@ DNAME x.test."], False),
+    ],
+)
+def test_text_that_may_be_its_own_proves_nothing_where_resolvers_know_no_servers(
+    records: list[str], expected: bool
+) -> None:
+    """They may remember an answer from before the zone was made: `left.test` was here, and `www.left.test` was not."""
+    mine = made("acme", "shop.test", 2, records=map(record, records))
+    assert is_proven(dataset(mine), mine, NO_DATA, KEY) is expected
+    assert is_proven(dataset(mine), mine, servers(OTHERS), KEY)
 
 
 def test_zone_edited_during_the_look_up_is_proven() -> None:
