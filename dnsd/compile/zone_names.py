@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from dnsd.compile.zone import is_occluded
@@ -21,7 +21,7 @@ def existing_names(zone: Zone) -> Steps[dict[bytes, None]]:
     """The existing names of a zone: owners in the order of its records, then empty non-terminals (RFC 4592 §2.2.2)."""
     if zone.status is Status.INITIALIZING:
         return {zone.name: None}
-    cuts, shortest = _cuts(zone), len(zone.name)
+    cuts, shortest = (yield from _cuts(zone)), len(zone.name)
     names: dict[bytes, None] = {}
     for some in _pieces(zone.records.owners):
         names.update(dict.fromkeys(owner for owner in some if not (cuts and is_occluded(owner, cuts))))
@@ -33,7 +33,8 @@ def existing_names(zone: Zone) -> Steps[dict[bytes, None]]:
                 above[name] = None
                 name = name[1 + name[0] :]
         yield
-    return names | above
+    yield from _add(names, above)
+    return names
 
 
 def names_with_rule(built: BuiltZone, rule: int) -> Iterator[bytes]:
@@ -48,25 +49,37 @@ def names_of(zones: Iterable[BuiltZone]) -> Steps[Iterable[bytes]]:
     """The existing names of a zone, before and after."""
     names: dict[bytes, None] = {}
     for built in zones:
-        names |= yield from existing_names(built.zone)
+        yield from _add(names, (yield from existing_names(built.zone)))
     return names
 
 
-def names_with_rules(zones: Sequence[BuiltZone]) -> Steps[Iterable[bytes]]:
+def names_with_rules(zones: Sequence[BuiltZone]) -> Steps[Sequence[bytes]]:
     """The names of a zone, before and after, that may have a rule: proxied names, aliases, and names that came or went.
 
     A name that came or went may lie below a wildcard on the other side. No other zone may lie inside this one.
     """
-    names, wanted = [], set[bytes]()
+    sides: list[dict[bytes, None]] = []
+    wanted: dict[bytes, None] = {}
     for built in zones:
-        names.append((yield from existing_names(built.zone)))
-        wanted.update(built.proxied_names)
+        sides.append((yield from existing_names(built.zone)))
+        yield from _add(wanted, built.proxied_names)
+        yield from _add(wanted, (name for name, _ in built.aliases()))
+    before, after = sides[0], sides[-1] if len(sides) > 1 else {}
+    found: list[bytes] = []
+    for some in _pieces(before):
+        found += [name for name in some if name in wanted or name not in after]
         yield
-        wanted.update(name for name, _ in built.aliases())
+    for some in _pieces(after):
+        found += [name for name in some if name not in before]
         yield
-    wanted |= names[0].keys() ^ names[-1].keys() if len(names) > 1 else names[0].keys()
-    yield
-    return filter(wanted.__contains__, dict.fromkeys(chain.from_iterable(names)))
+    return found
+
+
+def _add(names: dict[bytes, None], others: Iterable[bytes]) -> Steps[None]:
+    """Add other names, in order."""
+    for some in _pieces(others):
+        names.update(dict.fromkeys(some))
+        yield
 
 
 def _pieces(names: Iterable[bytes]) -> Iterator[tuple[bytes, ...]]:
@@ -75,6 +88,11 @@ def _pieces(names: Iterable[bytes]) -> Iterator[tuple[bytes, ...]]:
     return iter(lambda: tuple(islice(rest, LISTED)), ())
 
 
-def _cuts(zone: Zone) -> set[bytes]:
+def _cuts(zone: Zone) -> Steps[set[bytes]]:
     """The delegated names of a zone."""
-    return {*zone.records.owners.at(zone.records.of_types({NS}))} - {zone.name}
+    cuts: set[bytes] = set()
+    for some in _pieces(zone.records.owners.at(zone.records.of_types({NS}))):
+        cuts.update(some)
+        yield
+    cuts.discard(zone.name)
+    return cuts

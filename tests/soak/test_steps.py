@@ -1,4 +1,4 @@
-"""Every read of the API and the dashboard, with a large zone and many zones: no step keeps others waiting for long."""
+"""Every read of the API and the dashboard, and a plan, with a large zone and many zones: no step is long for others."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ import pytest
 
 from dnsd.api.app import BASE, api_app
 from dnsd.api.routes import ROUTES
+from dnsd.api.turns import planned_in_turns
 from dnsd.control import service
 from dnsd.dashboard.app import dashboard_app
 from dnsd.dashboard.routes import ROUTES as PAGES
+from dnsd.manage.plan import plan_of
+from dnsd.manage.service import Actor
 from dnsd.process import tasks, turns
 from tests.api import test_access
 from tests.browser.sessions import SECRET
@@ -140,6 +143,15 @@ async def read_all(world: Scheduling, secret: str, steps: Steps, life: Life) -> 
                 if route.method == "GET":
                     path = re.sub(r"\{(\w+)\}", lambda found: known.get(found[1], "x"), route.path)
                     await read_forms(of, get, path, steps)
+        steps.request = ""
+        before = life.service.loaded
+        assert (await client.delete(f"{records}/{record_id}")).status_code == 200
+        steps.request = "plan of a removed name"
+        actor = Actor(world.token("planner"), "")
+        plan = await planned_in_turns(
+            actor, plan_of(before, life.service.loaded, before.dataset.zones[zone_id].account_id)
+        )
+        assert plan.names_total == 1
     steps.request = ""
     assert failed == []
 

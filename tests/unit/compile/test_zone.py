@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ from dnsd.compile import zone as compile_zone
 from dnsd.compile import zone_names
 from dnsd.compile.edited_zone import MAX_EDITED, edited_zone
 from dnsd.compile.zone import pack_zone
-from dnsd.compile.zone_names import existing_names, names_with_rules
+from dnsd.compile.zone_names import existing_names, names_of, names_with_rules
 from dnsd.engine.edge_rules import AS_STORED, EDGE, FLATTENED, NO_H2, NO_HTTPS, NO_V4, NO_V6, NOT_SERVED
 from dnsd.engine.entry import CUT, EMPTY, OCCLUDED, PLAIN, SPECIAL, NameEntry
 from dnsd.engine.names import kind_of, rule_number, zone_number
@@ -19,9 +21,9 @@ from dnsd.engine.node import Alias, Apex, Flattened
 from dnsd.engine.snapshot import OWN_HTTPS, BuiltZone, ShownNames
 from dnsd.engine.table import packed_table
 from dnsd.model.columns import Records
-from dnsd.model.record_parts import finished
+from dnsd.model.record_parts import Steps, finished
 from dnsd.model.records import Record, RecordFields
-from dnsd.model.zones import Zone
+from dnsd.model.zones import Status, Zone
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import AAAA, CNAME, HTTPS, MX, NS, TXT, A
 from tests.limits import growth
@@ -225,3 +227,50 @@ def test_names_of_a_large_zone_are_listed_a_few_at_a_time(monkeypatch: pytest.Mo
 
     assert len(list(listed())) >= 4 * 100 / 8
     assert {name_text(name) for name in names} == {"www.example.com", "n0.x.example.com"}
+
+
+class HashedName(bytes):
+    """A name that counts how often sets and dicts look at names."""
+
+    hashed = 0
+
+    def __hash__(self) -> int:
+        HashedName.hashed += 1
+        return super().__hash__()
+
+    __eq__ = bytes.__eq__
+
+
+class HashedNames(list[bytes]):
+    """The names of records."""
+
+    def at(self, indexes: Iterable[int]) -> Iterator[bytes]:
+        return map(self.__getitem__, indexes)
+
+
+def built_of(names: list[bytes], count: int) -> Any:
+    """A zone in which all names are proxied, have aliases, and a `count` of them delegations."""
+    records = SimpleNamespace(owners=HashedNames(names), of_types=lambda types: range(count))
+    of = SimpleNamespace(status=Status.ACTIVE, name=parse_name_text("example.com"), records=records)
+    return SimpleNamespace(zone=of, proxied_names=names, aliases=lambda: ((name, None) for name in names))
+
+
+@pytest.mark.parametrize("listing", [names_of, names_with_rules])
+@pytest.mark.parametrize("count", [0, 50])
+def test_no_step_of_a_listing_looks_at_many_names(
+    monkeypatch: pytest.MonkeyPatch, listing: Callable[[list[BuiltZone]], Steps[Iterable[bytes]]], count: int
+) -> None:
+    monkeypatch.setattr(zone_names, "LISTED", 8)
+    names: list[bytes] = [HashedName(parse_name_text(f"n{number}.example.com")) for number in range(200)]
+    found: list[bytes] = []
+
+    def listed() -> Iterator[None]:
+        found.extend((yield from listing([built_of(names[1:], count), built_of(names[:-1], count)])))
+
+    steps, is_going, most = listed(), True, 0
+    while is_going:
+        before = HashedName.hashed
+        is_going = next(steps, False) is None
+        most = max(most, HashedName.hashed - before)
+    assert {*found} >= {*names}
+    assert 8 <= most <= 3 * 8
