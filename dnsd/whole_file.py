@@ -64,6 +64,11 @@ def begin_new(path: Path, parts: Iterable[bytes | memoryview], *, mode: int = 0o
         raise
 
 
+def remove_new(path: Path) -> None:
+    """Remove what `begin_new` wrote for `path`, if it is there. Raises OSError."""
+    _new_name(path).unlink(missing_ok=True)
+
+
 def _new_name(path: Path, other_name: str | None = None) -> Path:
     return path.with_name(other_name or f"{path.name}.new")
 

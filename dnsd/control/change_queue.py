@@ -19,6 +19,7 @@ from dnsd.control.guarded import UnsettledError
 from dnsd.control.loading import Loader
 from dnsd.control.publish import Publisher
 from dnsd.control.waiting import WaitingChange, WaitingChanges
+from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import LongChangeError
 from dnsd.log import Log
 from dnsd.manage.change import (
@@ -63,7 +64,7 @@ class ChangeQueue:
         self._waiting = WaitingChanges()
         self._work: asyncio.Task[None] | None = None  # while changes can be made
         self._aside: asyncio.Task[None] | None = None  # while changes are drawn up aside
-        self._begun: asyncio.Task[None] | None = None  # while a snapshot is begun to be saved
+        self._begun: set[asyncio.Task[None]] = set()  # of changes whose snapshots are begun to be saved
         self._has_unsaved = asyncio.Event()
 
     async def change(self, make: Make[T], author: str = "", pace: Pace | None = None) -> Changed[T]:
@@ -148,8 +149,14 @@ class ChangeQueue:
             finally:
                 self._waiting.end_aside(change, found)
             if found and isinstance(found.outcome, Drawn):
-                self._begun = asyncio.create_task(self._publisher.begin_to_save(found.outcome.after.snapshot))
+                self._begin_to_save(change, found.outcome.after.snapshot)
             self._go_on()
+
+    def _begin_to_save(self, change: WaitingChange, snapshot: Snapshot) -> None:
+        """Have a snapshot with a change begun to be saved, while the changes of others are made."""
+        task = asyncio.create_task(self._publisher.begin_to_save(snapshot, change.future))
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
 
     def _drawn_aside(self, change: WaitingChange) -> DrawnUp[Drawn[Any]] | None:
         """A change drawn up on the data of now: it may have waited long for this."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dnsd import __version__
 from dnsd.engine.delta import DeltaPart, delta, is_small
@@ -36,6 +36,7 @@ from dnsd.process.verified import Verified
 from dnsd.process.worker_settings import WorkerSettings
 from dnsd.questions import QuestionSample, slot_at, unpacked_slot
 from dnsd.store.objects import ReadZone
+from dnsd.whole_file import remove_new
 from dnsd.wire.names import name_text
 
 MAX_UNREAD = 64 * 1024 * 1024  # octets queued for one worker
@@ -199,16 +200,25 @@ class Publisher:
         self._sampled[link.index] = link.pid, slot
         self.questions.add(questions, slot)
 
-    async def begin_to_save(self, snapshot: Snapshot) -> None:
+    async def begin_to_save(self, snapshot: Snapshot, outcome: asyncio.Future[Any]) -> None:
         """Write the names of a snapshot that may be published soon, if they will need a file of their own.
 
-        Meanwhile the changes of others go on; once it is published, workers wait for little.
+        Meanwhile the changes of others go on; once it is published, workers wait for little. If nothing was saved with
+        them by the `outcome` of its change, they are removed. Not while a save is made: the next is late already.
         """
+        if self._saving.locked() or not self._saved or is_small(self._saved, snapshot):
+            return
         async with self._saving:
-            if self._saved and not is_small(self._saved, snapshot):
+            self._begun = None
+            with suppress(OSError):  # the save itself will tell
+                self._begun = await in_thread(partial(begin_snapshot, self._file, snapshot.names.table))
+            begun = self._begun
+        await asyncio.wait([outcome])
+        async with self._saving:
+            if begun and self._begun is begun:
                 self._begun = None
-                with suppress(OSError):  # the save itself will tell
-                    self._begun = await in_thread(partial(begin_snapshot, self._file, snapshot.names.table))
+                with suppress(OSError):  # the next one takes its place
+                    await in_thread(partial(remove_new, self._file))
 
     async def save(self, *, gently: bool = False) -> None:
         """Save the published snapshot to the file, for starting workers and for a start with unusable files.
@@ -219,12 +229,8 @@ class Publisher:
             snapshot, zones = self.snapshot, self._zones
             if snapshot is None or self._saved is snapshot:
                 return
-            title = Title(
-                version=__version__,
-                revision=snapshot.revision,
-                saved_at=int(time.time()),
-                names=len(snapshot.names),
-            )
+            saved_at, names = int(time.time()), len(snapshot.names)
+            title = Title(version=__version__, revision=snapshot.revision, saved_at=saved_at, names=names)
             try:
                 name = await in_thread(partial(self._save, snapshot, title, gently=gently))
             except OSError as error:

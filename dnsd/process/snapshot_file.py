@@ -15,7 +15,7 @@ import mmap
 import os
 import pickle
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -101,7 +101,7 @@ def begin_snapshot(file: Path, table: Table) -> BegunTable:
 def save_snapshot(file: Path, title: Title, parts: Iterable[DeltaPart], begun: BegunTable | None = None) -> bytes:
     """Write the parts of a whole snapshot to the file, all or nothing, and return its name. Raises OSError.
 
-    If the table is the `begun` one, the rest of the file is written around it.
+    If the table is the `begun` one, the rest of the file is written around it, unless its beginning has gone.
     """
     small, tables = [], list[Octets]()
     for part in parts:
@@ -119,15 +119,24 @@ def save_snapshot(file: Path, title: Title, parts: Iterable[DeltaPart], begun: B
         offset += len(content)
     line = MAGIC + json.dumps(asdict(title) | {"sections": sections}).encode() + b"\n"
     head = line.ljust(MAX_TITLE, b"\n")
+    try:
+        _write(file, head, contents, is_begun=is_begun)
+    except FileNotFoundError:
+        if not is_begun:
+            raise
+        _write(file, head, contents, is_begun=False)
+    return _digest_of(head)
+
+
+def _write(file: Path, head: bytes, contents: Sequence[Octets], *, is_begun: bool) -> None:
+    """Write the file, or, if it `is_begun`, all of it but the table, which is on the disk. Raises OSError."""
     with replacing(file, is_begun=is_begun) as out:
         out.write(head)
-        for name, content in zip(SECTIONS, contents, strict=True):
-            if is_begun and content is table:
-                out.seek(sections[name].offset + len(table))
-            else:
-                out.write(content)
+        if is_begun:
+            out.seek(len(contents[0]), os.SEEK_CUR)
+        for content in contents[is_begun:]:
+            out.write(content)
         out.write(_digest_of(head))
-    return _digest_of(head)
 
 
 def _digest_text(octets: Octets) -> str:
