@@ -94,13 +94,15 @@ class Table(EntryTable):
     def moved(self, base: Table, now: Table, apexes: Sequence[bytes]) -> Self | None:
         """This table, which differs from `base` in these zones alone, with what has changed from `base` to `now`.
 
-        None if that is about these zones, too, or about zones inside them, or if `now` has another base.
+        None if that is about these zones, too, or about zones inside them, even if they came and went, or if `now` has
+        another base.
         """
-        changes = now.changes_since(base)
-        if changes is None or any(now.zones(apex) != base.zones(apex) for apex in apexes):
+        from dnsd.engine.plain_table import Layer  # a worker, which moves no table, has no use for it
+
+        changes, own = now.changes_since(base), set(apexes)
+        if changes is None or any(not own.isdisjoint((one, *ancestors(one))) for one in Layer(changes).apexes()):
             return None
-        others = merge((changes, pack([], self.key)), self.key, True, tuple(apexes))
-        return self.with_changes(changes) if _count(others) == _count(changes) else None
+        return self.with_changes(changes)
 
     def with_overlay(self, changes: Octets) -> Self:
         """This table with changes in the overlay, however many: a base of its own would not be shared by processes."""
