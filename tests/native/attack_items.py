@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import tests.native.compiled  # noqa: F401  first, as the package then imports the extensions loaded by it
-from dnsd.formats import _items, plain_items
+from dnsd.formats import _items, item_patterns
 from dnsd.model.records import UNWRITTEN
 from tests.native.attacker import attack
 from tests.property.test_yaml_items import CONTENTS, ID, NAMES, ODD_CONTENTS, ODD_NAMES, read_in_both_ways
@@ -77,7 +77,7 @@ class Hostile:
 
     def alike(self, line: str) -> Any:
         self.meddle()
-        match = plain_items._pattern(plain_items.FLOW).match(line)
+        match = item_patterns.FLOW.match(line)
         if match is None or match[0] == "" or self.rng.random() < 0.1:
             return self.rng.choice((None, (), (1, 2), ("a", "b", "c", "d", "e"), [1] * 5, 7, ("\udcff", "", 1, 1, 1)))
         before, after = match[4] + "content: ", line[match.end(5) :]
