@@ -33,7 +33,7 @@ from dnsd.settings.file import InvalidSettingsError, SettingsFile, load_settings
 from dnsd.settings.sections import LimitSettings, OnError
 from dnsd.settings.server import Settings
 from dnsd.store.directory import FileKind, Files, SizeLimit, SourceFile, account_of, contents_of
-from dnsd.store.files_edit import FilesEdit, edited_files
+from dnsd.store.files_edit import FilesEdit
 from dnsd.store.folder import is_folder, read_file, read_files
 from dnsd.store.hold import MayGo, Served, Stopped
 from dnsd.store.judging import LastGood, judge_and_load
@@ -223,19 +223,6 @@ def load_change(
     served = Served(stored, files, previous.held)
     source = replace(previous.source, files=found)
     return _built(source, previous.settings_file, served, times, previous.observed, previous, change=known)
-
-
-def with_written(loaded: Loaded, source: Source) -> Loaded:
-    """The same data once its change is written, with the files of `source`: their texts are on disk, not in memory."""
-    of_source, read = loaded.source.files, source.files.by_key() if source.files else {}
-    new = [file for file in loaded.files.files if file.stamp is None]
-    written = {file.key: one for file in new if (one := read.get(file.key)) and one is not file and one == file}
-    return replace(
-        loaded,
-        files=edited_files(loaded.files, written, (), ()),
-        source=replace(loaded.source, files=of_source and edited_files(of_source, written, (), ())),
-        stored=replace(loaded.stored, objects=loaded.stored.objects.with_files(written)),
-    )
 
 
 def with_observed(loaded: Loaded, observed: Routes) -> Loaded:

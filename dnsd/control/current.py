@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from dnsd.app import Loaded, Source, with_written
+from dnsd.app import Loaded, Source
 from dnsd.control.draining import DrainKeeper
 from dnsd.control.kept_routes import KeptRoutes
 from dnsd.control.publish import Publisher
@@ -71,7 +71,6 @@ class Current:
         """
         if source:
             self.note_source(source)
-            loaded = await in_thread(partial(with_written, loaded, source))
         await self._keep_times(loaded)
         if keep_good:
             await self.keep_good(loaded)

@@ -239,7 +239,7 @@ def read_file(
 
 
 def as_written(file: SourceFile) -> SourceFile:
-    """A file that this process has just written: no large text, and its status if that tells it from all later ones.
+    """A file that this process has just written, with its status if that tells its content from all later ones.
 
     Its time was set, to a whole second apart from that of the writing: another writer leaves the time of its own, even
     before the clock has advanced.
@@ -250,10 +250,9 @@ def as_written(file: SourceFile) -> SourceFile:
         return file
     is_ours = status.st_mtime_ns == file.modified * 10**9 and status.st_size == file.content.size
     is_apart = abs(status.st_ctime_ns - status.st_mtime_ns) > FINE_CLOCK_NS
-    if not is_ours:
+    if not (is_ours and is_apart and _is_fine(status)):
         return file
-    stamp = stamp_of(status) if is_apart and _is_fine(status) else None
-    return replace(file, content=file.content.on_disk, stamp=stamp)
+    return replace(file, content=file.content.on_disk, stamp=stamp_of(status))
 
 
 def keep_times(files: Files, previous: Files) -> None:

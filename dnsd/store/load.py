@@ -32,7 +32,6 @@ from dnsd.store.room import UNBOUNDED, Room, over_file_limit, too_large
 from dnsd.store.text_file import Content
 
 T = TypeVar("T", Account, AddressMap)
-R = TypeVar("R", bound=Read)
 NO_FIELDS = AccountFields()  # of an account without a file
 
 
@@ -47,14 +46,6 @@ class Objects:
     def get(self, key: str) -> Read | None:
         """The object with this key, of any kind."""
         return self.accounts.get(key) or self.maps.get(key) or self.zones.get(key)
-
-    def with_files(self, files: Mapping[str, SourceFile]) -> Objects:
-        """The same objects, read from these files, by key: equal ones, but known by their status."""
-
-        def from_them(reads: Mapping[str, R]) -> Mapping[str, R]:
-            return {**reads, **{key: replace(reads[key], file=files[key]) for key in files.keys() & reads.keys()}}
-
-        return Objects(from_them(self.accounts), from_them(self.maps), from_them(self.zones))
 
     def problems(self) -> Iterator[Problem]:
         """The problems found in reading each object's file."""

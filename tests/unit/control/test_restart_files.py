@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from dnsd.app import Loaded
-from dnsd.control import loading, service, zones_of_model
+from dnsd.control import loading, zones_of_model
 from dnsd.control.guarded import Force
-from dnsd.manage.service import Actor
 from dnsd.model import columns
-from dnsd.process import snapshot_log
 from dnsd.store import folder, noted_files
 from dnsd.store.text_file import BlockReader, Content, read_content
 from tests.unit.control.scheduling import Life, Scheduling
-from tests.unit.control.test_drawn_aside import added
 
 BERTHS = 10_000  # 4 blocks
 HEAD = "@ 60 SOA ns1 host 7 2 3 4 5\n@ 60 NS ns1\n"
@@ -197,28 +191,6 @@ def test_repeated_records_are_not_looked_for_again(world: Scheduling, monkeypatc
     loaded = world.run(keep)
     zones = loaded.stored.objects.zones.values()
     assert [read.zone.records.repeats() for read in zones if read.zone] == [{}, {}]
-
-
-def test_files_changed_on_request_are_neither_in_memory_nor_read_by_the_next_start(
-    world: Scheduling, read: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service, "SERVED_WITHIN_S", 0)
-    monkeypatch.setattr(snapshot_log, "MAX_ENTRIES", 0)  # each save writes the files anew
-
-    async def changed(life: Life) -> Loaded:
-        for zone in ("quay.example", "shed.example"):
-            await life.service.change(Actor(world.token(zone), ""), "records", partial(added, zone=zone, name="crane"))
-        await asyncio.sleep(0)  # until then, the loop refers to the result of the change
-        held = [one for one in gc.get_objects() if type(one) is Content and one.octets is not None]
-        assert held == [], "a large text that is on the disk"
-        return await keep(life)
-
-    before = world.run(changed)
-    assert "crane" in path_of(world, QUAY).read_text()
-    read.clear()
-    after = world.run(keep)
-    assert zones_in(read) == []
-    assert serials(after) == serials(before)
 
 
 def test_first_edit_after_a_start_reads_its_block(world: Scheduling, monkeypatch: pytest.MonkeyPatch) -> None:
