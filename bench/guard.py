@@ -19,12 +19,12 @@ from pathlib import Path
 
 from dnsd.app import Loaded, load
 from dnsd.compile.build import build_snapshot
-from dnsd.control.guarded import garbage_paused
 from dnsd.manage.brake import FILES, Book, judged, limit_of
 from dnsd.manage.judge import findings, moves_between
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap
 from dnsd.model.zones import Zone
+from dnsd.process.garbage import garbage_paused
 
 NAMES = 10  # proxied names of a zone
 EDIT_MS, SHARE = 20, 0.2  # promised: an edit's time, a whole load's share of the build

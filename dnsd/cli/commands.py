@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import sys
@@ -11,6 +10,7 @@ from collections.abc import Iterable
 import click
 
 from dnsd import __version__
+from dnsd.process.garbage import garbage_paused
 
 # name -> the modules with the command, which add it to `main`. They are imported once it is named, as most are slow.
 MODULES = {
@@ -46,15 +46,9 @@ class Commands(click.Group):
 
 def _import(modules: Iterable[str]) -> None:
     """Import modules, which stay: to look for garbage among them takes a sixth of the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
+    with garbage_paused(freeze=True):
         for module in modules:
             importlib.import_module(module)
-        gc.freeze()
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _print_version(context: click.Context, _: click.Parameter, is_given: bool) -> None:

@@ -6,7 +6,6 @@ load. All of this runs in a thread.
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -23,6 +22,7 @@ from dnsd.manage.judge import Moves, findings, moved_by_settings, moves_between,
 from dnsd.model.advertisement import NO_ROUTES, Routes
 from dnsd.model.guard import FORCE, AccountMoves, GuardFinding, listed, move_findings, names_problems, taken
 from dnsd.model.sightings import NEVER_SEEN
+from dnsd.process.garbage import garbage_paused
 from dnsd.process.memory import trim
 from dnsd.progress import progress_on
 from dnsd.settings.sections import OnError
@@ -65,18 +65,6 @@ class GuardRefusedError(InvalidDataError):
 
 class UnsettledError(DnsdError):
     """Names would be taken off their maps, by files that may still be changing."""
-
-
-@contextmanager
-def garbage_paused() -> Iterator[None]:
-    """Collect no garbage in this context: loads and judgements make many objects, and free few."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 class GuardedLoad:
@@ -249,11 +237,9 @@ def _notes(before: Loaded, loaded: Loaded, moved: Moves) -> tuple[Problem, ...]:
 
 @contextmanager
 def _no_garbage(*, freeze: bool) -> Iterator[None]:
-    """Collect no garbage in this context. If `freeze`, never scan the objects made so far."""
+    """Collect no garbage in this context; return free memory at its end. `freeze`: see `garbage_paused`."""
     try:
-        with garbage_paused():
+        with garbage_paused(freeze=freeze):
             yield
-            if freeze:
-                gc.freeze()
     finally:
         trim()

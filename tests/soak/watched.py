@@ -3,12 +3,14 @@
 python -m tests.soak.watched CONFIG FILE
 
 Each line of FILE has a process id, the CPU time of one step in seconds, and the work. Time in which the process waits
-for a processor, or for another of its threads, does not count.
+for a processor, or for another of its threads, does not count. A garbage collection stops all threads: it is noted as
+a step of its own, also where it is part of one.
 """
 
 from __future__ import annotations
 
 import asyncio.events
+import gc
 import os
 import sys
 import time
@@ -43,6 +45,21 @@ def noting(file: int, run: Callable[[Any], None]) -> Callable[[Any], None]:
     return noted
 
 
+class Collections:
+    """Notes long collections of garbage, as one of gc.callbacks."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._started = 0.0
+
+    def __call__(self, phase: str, facts: dict[str, int]) -> None:
+        if phase == "start":
+            self._started = time.thread_time()
+        elif (spent := time.thread_time() - self._started) >= LEAST_S:
+            work = f"garbage of generation {facts['generation']}: {facts['collected']:,} objects"
+            os.write(self._file, f"{os.getpid()} {spent:.4f} {work}\n".encode())
+
+
 def long_steps(file: Path, start: int = 0) -> list[LongStep]:
     """The long steps noted after so many octets of the file."""
     lines = file.read_bytes()[start:].decode(errors="replace").splitlines()
@@ -52,4 +69,5 @@ def long_steps(file: Path, start: int = 0) -> list[LongStep]:
 if __name__ == "__main__":
     descriptor = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     asyncio.events.Handle._run = noting(descriptor, asyncio.events.Handle._run)  # type: ignore[method-assign]
+    gc.callbacks.append(Collections(descriptor))
     dnsd.cli.main(["serve", "-c", sys.argv[1]])
