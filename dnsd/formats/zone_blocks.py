@@ -225,20 +225,15 @@ class BlockReading:
         begin, first, count = reader.state, reader.line, len(reader.lines)
         reader.warnings = []
         rest, is_whole, stop = "", False, at
-        while stop < len(blocks) and not is_whole:
-            # Search for the end of a very long comment once in all of the text, not again with each block.
-            text, stop = self._text_of(stop, len(blocks) if len(rest) > MAX_ENTRY else stop + 1)
-            rest += NEWLINE.sub("\n", text) if "\r" in text else text
-            # After a backslash, a newline may be part of a quoted string that ends in the next block.
-            if not rest.endswith("\\\n"):
-                is_whole = text.endswith("\n")
-                rest = reader.read(rest)
-                is_whole = is_whole and not rest
-                reader.columns.pack(at_least=PACKED)
-                if len(rest) > MAX_ENTRY and not NOTHING.match(rest):
-                    break
+        while stop < len(blocks) and not is_whole and len(rest) <= MAX_ENTRY:
+            text, stop = self._text_of(stop, stop + 1)
+            rest = reader.read(rest + (NEWLINE.sub("\n", text) if "\r" in text else text))
+            is_whole = text.endswith("\n") and not rest
+            reader.columns.pack(at_least=PACKED)
+            if passed := NOTHING.match(rest):
+                rest = passed[0][-MAX_ENTRY:]  # of a long comment, only its beginning: each block is searched once
         if not is_whole:
-            reader.read_last(reader.read(rest))
+            reader.read_last(rest if len(rest) > MAX_ENTRY else reader.read(rest, is_last=True))
         self._count += len(reader.lines) - count
         self.parts.append(
             ZonePart(

@@ -18,18 +18,23 @@ from dnsd.model.records import MAX_TTL_S
 from dnsd.wire.rdata import reason, type_text
 
 SPECIAL = re.compile(r'\\.|"(?:[^"\\\n]++|\\.)*+"|;[^\n]*+|[()\n]', re.DOTALL)
+SO_FAR = re.compile(rf'{SPECIAL.pattern}|"(?:[^"\\\n]++|\\.)*+\\?\Z', re.DOTALL)  # and a string left open
 PLAIN = re.compile(r'[^\\"();\n]*+\n')
 NEWLINE = re.compile("\r\n?")
 NOTHING = re.compile(r"[ \t]*+(?:;|\Z)")  # the beginning of a line without an entry, or all of it so far
 BLANK = re.compile(r"(?:[ \t]*+(?:;[^\n]*+)?+\n)*+")  # blank lines and comments
 
 
-def entry_end(text: str, start: int) -> int | None:
-    """The end of the entry at `start`: the first newline outside parentheses; None if the text ends before it."""
+def entry_end(text: str, start: int, *, is_last: bool = True) -> int | None:
+    """The end of the entry at `start`: the first newline outside parentheses; None if the text ends before it.
+
+    Unless the text `is_last`, None also if a string is open at its end: each newline in it follows a backslash, and may
+    belong to the string.
+    """
     if plain := PLAIN.match(text, start):
         return plain.end() - 1
     depth = 0
-    for match in SPECIAL.finditer(text, start):
+    for match in (SPECIAL if is_last else SO_FAR).finditer(text, start):
         token = match[0]
         if token == "(":
             depth += 1

@@ -137,8 +137,8 @@ class ZoneReader:
         self.columns.add(record)
         self.lines.append(0)
 
-    def read(self, text: str) -> str:
-        """Read all complete entries; return the rest of the text."""
+    def read(self, text: str, *, is_last: bool = False) -> str:
+        """Read all complete entries; return the rest of the text. `is_last`: no more text follows."""
         start = 0
         while start < len(text):
             if self.is_full():
@@ -146,7 +146,7 @@ class ZoneReader:
             start = self._skip_blank(text, start)
             if self.lines:  # the first record is an SOA, which is not plain
                 start = self._read_plain(text, start)
-            end = entry_end(text, start)
+            end = entry_end(text, start, is_last=is_last)
             if end is None:
                 break
             self.read_entry(text[start:end])

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from dnsd.formats import plain_lines, zone_reader, zone_text
+from dnsd.formats import plain_lines, zone_blocks, zone_reader, zone_text
 from dnsd.formats.zone_blocks import BlockText
 from dnsd.formats.zone_reader import MAX_ENTRY, MAX_PROBLEMS, Lines, ZoneReader
 from dnsd.formats.zone_text import parse_zone_text
@@ -298,6 +298,53 @@ def test_line_without_an_entry_is_passed_over_at_any_length_and_cut(what: str, s
     texts = [text[start : start + size] for start in range(0, len(text), size)]
     found = parse_zone_text(BlockText.of(texts), EXAMPLE)
     assert (len(found.records), found.problems) == (before.count("\n") + 1, [])
+
+
+ESCAPED = {  # lines that each end with a backslash: a string may go on, and then its octets are no comment
+    "comments": "; {number} \\\n",
+    "blanks and comments": " \t; ( {number} \\\n",
+    "records with comments": "a{number} 60 A 192.0.2.1 ; {number} \\\n",
+    "strings with a semicolon": 'a{number} 60 TXT "x ; \\\n y" ; {number} \\\n',
+    "entries in parentheses": 'a{number} 60 TXT ( "(" ; {number} \\\n"x" ; \\\n) ; \\\n',
+}
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 20])
+@pytest.mark.parametrize("what", ESCAPED)
+def test_blocks_that_end_with_a_backslash_are_read_one_by_one(
+    what: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not together as one string, in one step that no other thread can interrupt."""
+    monkeypatch.setattr(zone_blocks, "MAX_ENTRY", 500)
+    lines = [ESCAPED[what].format(number=number) for number in range(300)]
+    text = "".join((*lines, "z 60 A 192.0.2.1\n"))
+    lines = text.splitlines(keepends=True)
+    blocks = ["".join(lines[start : start + size]) for start in range(0, len(lines), size)]
+    asked: list[int] = []
+
+    def text_of(start: int, stop: int) -> tuple[str, int]:
+        asked.append(stop - start)
+        return "".join(blocks[start:stop]), stop
+
+    found, expected = parse_zone_text(BlockText(blocks, text_of), EXAMPLE), parse_zone_text(text, EXAMPLE)
+    assert (found.records, [*found.lines], found.problems) == (expected.records, [*expected.lines], [])
+    assert asked == [1] * len(blocks)
+
+
+ENDS_WITHIN = {  # an entry in two parts, the first of which ends with a backslash
+    "a string": ('b 60 TXT "x ; \\\n', 'y"\n'),
+    "a string of many lines": ('b 60 TXT "x ; \\\n( \\\n', ') \\\n y"\n'),
+    "a string in parentheses": ('b 60 TXT ( "x ; ) \\\n', 'y" )\n'),
+    "no string": ('b 60 TXT ( x ; "y" ) \\\n', "z )\n"),
+}
+
+
+@pytest.mark.parametrize("what", ENDS_WITHIN)
+def test_entry_goes_on_in_the_next_block_after_a_backslash(what: str) -> None:
+    blocks = ["a 60 A 192.0.2.1\n" + ENDS_WITHIN[what][0], ENDS_WITHIN[what][1] + "c 60 A 192.0.2.1\n"]
+    found, expected = parse_zone_text(BlockText.of(blocks), EXAMPLE), parse_zone_text("".join(blocks), EXAMPLE)
+    assert (found.records, [*found.lines], found.problems) == (expected.records, [*expected.lines], expected.problems)
+    assert len(found.records) >= 2
 
 
 def test_valid_records_among_problems_are_known() -> None:
