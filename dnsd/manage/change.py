@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import thread_time
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -14,9 +15,9 @@ from dnsd.manage.audit import AuditLog
 from dnsd.manage.audit_entries import Entry, pending_entry
 from dnsd.manage.draft import Draft
 from dnsd.store.directory import Files
-from dnsd.store.files_edit import FilesEdit
+from dnsd.store.files_edit import FilesEdit, note_links
 from dnsd.store.journal import Settle
-from dnsd.store.text_file import FileChangedError
+from dnsd.store.text_file import FileChangedError, Stamp
 from dnsd.store.write import Evidence, FileChange, write_files
 
 T = TypeVar("T")
@@ -184,14 +185,15 @@ def write_change(
     `settle` are as for `write_files`. After OSError or StaleError, nothing has changed.
     """
     edit = FilesEdit(before, after, read.files)
-    seen: set[str] = set()
+    seen: dict[str, Stamp] = {}
 
     def verify() -> None:
         if not edit.is_current(seen):
             raise StaleError(edit.touched_keys())
 
     try:
-        write_files([*edit.changes(), *beside], journal, verify, evidence=evidence, settle=settle)
+        linked = partial(note_links, seen)
+        write_files([*edit.changes(), *beside], journal, verify, linked=linked, evidence=evidence, settle=settle)
     except FileNotFoundError:
         verify()  # the folder of a file may have been moved away
         raise

@@ -82,21 +82,22 @@ class FilesEdit:
         folders = [self._folder(account) for account in self.gone_accounts]
         return [*written, *(FileChange(path, None, 0) for path in (*gone, *folders))]
 
-    def is_current(self, seen: set[str] | None = None) -> bool:
+    def is_current(self, seen: dict[str, Stamp] | None = None) -> bool:
         """Whether the files on disk that this edit touches are still those in `before`. Raises OSError.
 
-        The paths of those whose status says so go to `seen`: later, they still are if no more than a link was made.
+        The stamps of those whose status says so go to `seen`, by path: a file that has its stamp there is not read.
         """
-        are_as_read = all(self._is_as_read(file, set() if seen is None else seen) for file in self._touched())
+        are_as_read = all(self._is_as_read(file, {} if seen is None else seen) for file in self._touched())
         return are_as_read and self._has_room() and self._has_known_accounts()
 
-    def _is_as_read(self, file: SourceFile, seen: set[str]) -> bool:
-        is_linked_at_most = file.stamp is not None and file.stamp[:-1] == _stamp_of(file.path)[:-1]
-        if is_linked_at_most and file.path in seen:
+    def _is_as_read(self, file: SourceFile, seen: dict[str, Stamp]) -> bool:
+        stamp = _stamp_of(file.path)
+        if stamp and seen.get(file.path) == stamp:
             return True
         if not is_as_read(file, self.before.limit):
             return False
-        seen.update([file.path] if is_linked_at_most else ())
+        if stamp == file.stamp:
+            seen[file.path] = stamp
         return True
 
     def touched_keys(self) -> set[str]:
@@ -137,8 +138,21 @@ class FilesEdit:
         return os.path.join(self.before.root, account)
 
 
+def note_links(seen: dict[str, Stamp]) -> None:
+    """Have `seen` (see `is_current`) know the files by their status again, right after links to them were made.
+
+    A link changes the last number of a stamp alone, the time of the last change of the status. So does an edit that
+    keeps the size, and sets the time of the content back: one between the look before the links and this one, or in the
+    same tick of the clock, is not seen.
+    """
+    for path, before in seen.items():
+        stamp = _stamp_of(path)
+        if stamp[:-1] == before[:-1]:
+            seen[path] = stamp
+
+
 def _stamp_of(path: str) -> Stamp:
-    """What a file's status says; the last number is the time of the last change of the status."""
+    """What a file's status says; empty without a file."""
     try:
         return stamp_of(os.stat(path))
     except OSError:

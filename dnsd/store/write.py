@@ -62,12 +62,14 @@ def write_files(
     journal: Path,
     verify: Callable[[], None] = lambda: None,
     *,
+    linked: Callable[[], None] = lambda: None,
     evidence: Evidence | None = None,
     settle: Settle = no_outcome,
 ) -> None:
     """Make all changes, or none. Raises OSError, and the exceptions of `verify`.
 
-    It is called just before the renamings, and before that once, when the status of no file has changed yet.
+    It is called just before the renamings, and once before links to the old files are made, which change their status;
+    `linked` right after these.
 
     With evidence, `finish_change` must follow once the outcome is written. `settle` writes the outcome of entries of an
     earlier change.
@@ -85,6 +87,7 @@ def write_files(
         for step in steps:
             if step.new and step.old:
                 _keep_old(step.path, step.old)
+        linked()
         steps = [replace(step, stamp=stamp_of(step.new)) for step in steps]
         sync_all([*texts, *_folders(steps, texts)])
         if len(steps) > 1 or entries:
