@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from dnsd.control.change_request import ChangeRequest
@@ -22,28 +22,40 @@ class Recorder:
         self._log = log
         self._waiting: list[ChangeRequest] = []
         self._written: list[ChangeRequest] = []  # those being written
-        self._turn = asyncio.Lock()
+        self._writing: asyncio.Future[list[str]] | None = None  # the problems of writing them
 
     async def record(self, request: ChangeRequest) -> None:
         """Write a request, together with other waiting ones; its place among them is taken at once."""
         self._waiting.append(request)
-        await self._write_waiting()
+        await self._until_written([request])
 
     async def record_earlier(self, keys: frozenset[str]) -> None:
         """Have the versions of these objects that earlier changes made in the history; those of others may wait."""
-        if any(not keys.isdisjoint(one.keys) for one in (*self._waiting, *self._written)):
-            await self._write_waiting()
+        unwritten = (*self._waiting, *self._written)
+        await self._until_written([one for one in unwritten if not keys.isdisjoint(one.keys)])
 
-    async def _write_waiting(self) -> None:
-        """Write the waiting requests, unless an earlier caller does with its own."""
-        async with self._turn:
-            if self._waiting:
-                self._written, self._waiting = self._waiting, []
-                try:
-                    for problem in await in_thread(partial(self._write, self._written)):
-                        self._log.error(problem)
-                finally:
-                    self._written = []
+    async def _until_written(self, requests: Collection[ChangeRequest]) -> None:
+        """Wait until the requests are written, also if cancelled meanwhile: they would be lost at control's end."""
+        cancelled: asyncio.CancelledError | None = None
+        while any(one in self._waiting or one in self._written for one in requests):
+            try:
+                await asyncio.wait([self._writing or self._begin()])  # neither cancels it nor raises its exception
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled:
+            raise cancelled
+
+    def _begin(self) -> asyncio.Future[list[str]]:
+        """Begin to write the waiting requests."""
+        self._written, self._waiting = self._waiting, []
+        self._writing = in_thread(partial(self._write, self._written))
+        self._writing.add_done_callback(self._end)
+        return self._writing
+
+    def _end(self, writing: asyncio.Future[list[str]]) -> None:
+        self._written, self._writing = [], None
+        for problem in writing.result():
+            self._log.error(problem)
 
     def _write(self, requests: Sequence[ChangeRequest]) -> list[str]:
         """Write requests, in a thread; return the problems."""

@@ -159,18 +159,13 @@ def test_change_waits_for_earlier_versions_of_its_own_objects_alone(
     monkeypatch.setattr(Recorder, "_write", slowly)
 
     async def work(life: Life) -> None:
-        def change(account_id: str, map_id: str, text: str) -> asyncio.Task[Any]:
-            verb = partial(edit_map, account_id=account_id, map_id=map_id, change=MapChange(description=text))
-            actor = Actor(world.token(text), "192.0.2.7")
-            return asyncio.create_task(life.service.change(actor, "map.edit", verb))
-
-        first = change(ACME, SHOP, "first")
+        first = edited(life, ACME, SHOP, "first")
         await in_thread(is_there.wait)
-        other = change(GLOBEX, OTHER, "other")
+        other = edited(life, GLOBEX, OTHER, "other")
         async with asyncio.timeout(HANG_S):
             while "other" not in world.read("globex/maps/other.yaml"):
                 await asyncio.sleep(0.001)
-        second = change(ACME, SHOP, "second")
+        second = edited(life, ACME, SHOP, "second")
         await asyncio.sleep(0.05)
         assert "first" in world.read("acme/maps/shop.yaml")
         assert not any(one.done() for one in (first, other, second))
@@ -179,6 +174,43 @@ def test_change_waits_for_earlier_versions_of_its_own_objects_alone(
         assert said_by_versions(life) == [["second"], ["first"], []]
 
     world.run(work)
+
+
+def test_end_of_control_waits_for_the_records_of_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one that is being written, and of one that waits for it: their tasks are cancelled."""
+    world = Scheduling(tmp_path / "world")
+    is_there, is_open, write = threading.Event(), threading.Event(), Recorder._write
+
+    def slowly(self: Recorder, requests: Sequence[ChangeRequest]) -> list[str]:
+        is_there.set()
+        assert is_open.wait(HANG_S)
+        return write(self, requests)
+
+    monkeypatch.setattr(Recorder, "_write", slowly)
+
+    async def work(life: Life) -> list[asyncio.Task[Any]]:
+        first = edited(life, ACME, SHOP, "first")
+        await in_thread(is_there.wait)
+        second = edited(life, GLOBEX, OTHER, "second")
+        async with asyncio.timeout(HANG_S):
+            while life.service._recorder._waiting == []:
+                await asyncio.sleep(0.001)
+        threading.Timer(0.2, is_open.set).start()
+        return [first, second]
+
+    tasks = world.run(work)
+    assert all(one.cancelled() for one in tasks)
+    assert [(one["object"], one["outcome"]) for one in world.audit()] == [
+        ("acme/maps/shop", "ok"),
+        ("globex/maps/other", "ok"),
+    ]
+    assert [len([*(world.state / "history" / one).iterdir()]) for one in (SHOP, OTHER)] == [2, 2]
+
+
+def edited(life: Life, account_id: str, map_id: str, text: str) -> asyncio.Task[Any]:
+    """The task of a change of a map's description by a token of that name."""
+    verb = partial(edit_map, account_id=account_id, map_id=map_id, change=MapChange(description=text))
+    return asyncio.create_task(life.service.change(Actor(life.world.token(text), "192.0.2.7"), "map.edit", verb))
 
 
 def said_by_versions(life: Life) -> list[list[str]]:
@@ -205,16 +237,12 @@ def test_versions_stand_in_order_while_a_refused_load_has_each_change_saved(
                 await is_open.wait()
             await save(self, gently=gently)
 
-        def change(text: str) -> asyncio.Task[Any]:
-            verb = partial(edit_map, account_id=ACME, map_id=SHOP, change=MapChange(description=text))
-            return asyncio.create_task(life.service.change(Actor(world.token(text), ""), "map.edit", verb))
-
         world.write("globex/zones/tools.example.yaml", "records: [\n")
         assert not (await life.control.loader.reload()).ok
         monkeypatch.setattr(Publisher, "save", slowly)
-        first = change("first")
+        first = edited(life, ACME, SHOP, "first")
         await asyncio.wait_for(is_there.wait(), HANG_S)
-        await change("second")
+        await edited(life, ACME, SHOP, "second")
         assert not first.done()
         is_open.set()
         await first
