@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dnsd.app import Loaded
-from dnsd.control import newer_data, scheduler, service
+from dnsd.control import newer_data, scheduler
 from dnsd.manage.draft import Draft
 from dnsd.manage.map_request import MapRequest
 from dnsd.manage.pending_plan import PendingPlan, plan_pending
@@ -21,11 +21,6 @@ from dnsd.wire.names import name_text
 from tests.unit.control.scheduling import ACME, SALE, Life, Scheduling
 from tests.unit.control.test_drawn_aside import added
 from tests.unit.control.test_restart_files import FILES, QUAY
-
-
-@pytest.fixture(autouse=True)
-def _no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "SERVED_WITHIN_S", 0)
 
 
 class Meanwhile:
