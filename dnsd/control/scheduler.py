@@ -20,6 +20,7 @@ from dnsd.api.plans import plan_shape
 from dnsd.app import Loaded
 from dnsd.control.change_request import not_written
 from dnsd.control.control import Control
+from dnsd.control.newer_data import on_newer_data
 from dnsd.manage.audit_entries import Entry, Outcome
 from dnsd.manage.change import EvidenceError
 from dnsd.manage.draft import Draft
@@ -47,7 +48,6 @@ from dnsd.manage.tokens import Token
 from dnsd.model.record_parts import finished
 from dnsd.model.times import time_text
 from dnsd.process.tasks import in_thread
-from dnsd.store.text_file import FileChangedError
 
 LOOK_S = 0.5
 AGAIN = timedelta(seconds=10)  # after a failure that passes without a person, such as a full disk
@@ -196,11 +196,8 @@ class Scheduler:
     ) -> PendingChange:
         """Plan a change, and make it at its time; on return, it is on disk. Raises RefusedError and OSError."""
         async with self._turn(request.account_id):
-            try:
-                change = await in_thread(partial(self._planned, actor.token, request, at, expect))
-            except FileChangedError:
-                message = "a file was just edited and is not loaded yet: try again"
-                raise refused(Reason.NOT_WRITABLE, message) from None
+            planned = partial(self._planned, actor.token, request, at, expect)
+            change = await on_newer_data(self._current, lambda: in_thread(planned))
             await self._act(actor, "map.schedule", change, partial(self._files.write, change))
             self._log.info(f"{request.action}: pending change {change.id}, due {time_text(at)}, by {change.by}")
         return change

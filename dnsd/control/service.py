@@ -16,6 +16,7 @@ from dnsd.api.turns import in_turns, planned
 from dnsd.app import Loaded
 from dnsd.control.change_request import ChangeRequest, not_written
 from dnsd.control.control import Control
+from dnsd.control.newer_data import on_newer_data
 from dnsd.control.recording import Recorder
 from dnsd.control.sampling import sample_traffic
 from dnsd.control.scheduler import Scheduler
@@ -47,7 +48,6 @@ from dnsd.model.observed import FeedFields, Observed
 from dnsd.model.quota_rules import quotas_of
 from dnsd.model.zones import Zone
 from dnsd.process.tasks import in_thread
-from dnsd.store.text_file import FileChangedError
 
 T = TypeVar("T")
 SERVED_WITHIN_S = 5.0  # a slower worker is not waited for
@@ -309,18 +309,18 @@ class ControlService:
         return await planned(actor, partial(trial.objection, author_of(actor.token), before, after))
 
     async def plan(self, actor: Actor, verb: Callable[[Draft], T]) -> tuple[Loaded, Loaded]:
-        """The loaded data, and the data that a verb would make of it; changes nothing. Raises RefusedError."""
-        before = self.loaded
-        draft = Draft(before, datetime.now(UTC), by_operator=actor.token.is_operator)
+        """The loaded data, and the data that a verb would make of it; changes nothing. Raises RefusedError.
 
-        def drawn_up() -> Loaded:
+        The verb is carried out again, on newer data, if it needs a file that a change has replaced meanwhile.
+        """
+
+        def drawn_up() -> tuple[Loaded, Loaded]:
+            before = self.loaded
+            draft = Draft(before, datetime.now(UTC), by_operator=actor.token.is_operator)
             verb(draft)
-            return draft.load()
+            return before, draft.load()
 
-        try:
-            return before, await planned(actor, drawn_up)
-        except FileChangedError:
-            raise refused(Reason.NOT_WRITABLE, "a file was just edited and is not loaded yet: try again") from None
+        return await on_newer_data(self._current, lambda: planned(actor, drawn_up))
 
 
 def _entry(actor: Actor, action: str, key: str, account_id: str) -> Entry:

@@ -50,6 +50,8 @@ STATIC = "/static"
 # Read at import: after the change of user, the process may be unable to read them.
 TEMPLATES = {one.name: one.read_text("utf-8") for one in files("dnsd.dashboard").joinpath("templates").iterdir()}
 FILES = {one.name: one.read_bytes() for one in files("dnsd.dashboard").joinpath("static").iterdir()}
+# Compiled once, not when a page is first shown: these are shown in the event loop, which others wait for.
+SHARED = ("base.html", "brake_banner.html", "error.html", "into_open.html", "sign_in.html")
 MAX_NOTICE = 500  # characters
 
 
@@ -80,7 +82,7 @@ class Download:
 
 
 class Pages:
-    """The compiled templates and the static files, which `pages` makes once: compiling costs 0.3 s."""
+    """The templates, each compiled when it is first used, and the static files: compiling all costs 0.3 s."""
 
     def __init__(self) -> None:
         digest = hashlib.blake2b(b"".join(FILES.values()), digest_size=6).hexdigest()
@@ -107,7 +109,7 @@ class Pages:
             "u_labels": _u_labels,
         }
         self._environment.globals["m"] = self._environment.get_template("macros.html").module
-        for name in TEMPLATES:
+        for name in SHARED:
             self._environment.get_template(name)
 
     def shown(self, page: HtmlPage, visit: Visit | None = None, *, secret: str = "") -> Response:
@@ -139,7 +141,7 @@ class Pages:
 
 @cache
 def pages() -> Pages:
-    """The pages of this process, compiled at the first call."""
+    """The pages of this process, made at the first call."""
     return Pages()
 
 

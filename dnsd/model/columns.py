@@ -361,8 +361,9 @@ class Columns:
             owners, rdatas = self._packed[0]
         else:
             owners, rdatas = (OctetColumn.joined([(one[n], 0, len(one[n])) for one in self._packed]) for n in (0, 1))
-        self._packed.clear()
-        return Records(owners, rdatas, self.traits, tuple(self._distinct), *_grouped(owners), self._identities)
+        traits, distinct, identities = self.traits, tuple(self._distinct), self._identities
+        self.traits, self._distinct, self._packed, self._identities = array("I"), {}, [], {}
+        return Records(owners, rdatas, traits, distinct, *_grouped(owners), identities)
 
 
 def _grouped(owners: OctetColumn) -> tuple[Numbers, int]:

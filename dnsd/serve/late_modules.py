@@ -21,6 +21,7 @@ LATE_MODULES = (
     "encodings.unicode_escape",
     "encodings.utf_8_sig",
     "idna.uts46data",
+    "jinja2.debug",
     "uvicorn.lifespan.off",
     "uvicorn.loops.asyncio",
 )

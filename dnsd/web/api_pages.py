@@ -36,7 +36,7 @@ async def serve_api(control: Control, sock: socket.socket) -> None:
     """Serve until cancelled."""
     service, log, folder = ControlService(control), control.setup.log, control.setup.state.folder
     api = _Counting(await in_thread(partial(api_app, service, log.error)), control.publisher.counts)
-    dashboard = await in_thread(partial(dashboard_app, service, folder, log.error))  # compiles the templates
+    dashboard = await in_thread(partial(dashboard_app, service, folder, log.error))  # compiles templates
     app = HostCheck(
         _ApiOrDashboard(api, dashboard),
         partial(host_rules, control, "api"),

@@ -19,7 +19,7 @@ import sys
 from typing import Any
 
 import dnsd.cli.commands
-from dnsd.dashboard.page import pages
+from dnsd.dashboard.page import TEMPLATES, pages
 from dnsd.serve.late_modules import import_late_modules
 
 REQUEST_SIZE = 200_000  # octets: arguments and environment
@@ -31,7 +31,8 @@ def main(requests: int) -> None:
     for names in dnsd.cli.commands.MODULES.values():
         for name in names:
             importlib.import_module(f"dnsd.cli.{name}")
-    pages()
+    for name in TEMPLATES:
+        pages()._environment.get_template(name)
     gc.collect()
     gc.freeze()  # so that garbage collection does not copy memory shared with the runs
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's; the end of the tests ends this process, too

@@ -144,10 +144,9 @@ def test_a_kill_at_any_moment_leaves_one_entry_with_the_outcome(tmp_path: Path, 
 
 
 def test_change_waits_for_earlier_versions_of_its_own_objects_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: Scheduling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A neighbour's versions take long to write: what needs evidence itself is published meanwhile."""
-    world = Scheduling(tmp_path / "world")
     world.config.write_text(f"{SETTINGS}data: accounts\naudit: required\n")
     is_there, is_open, write = threading.Event(), threading.Event(), Recorder._write
 
@@ -176,9 +175,8 @@ def test_change_waits_for_earlier_versions_of_its_own_objects_alone(
     world.run(work)
 
 
-def test_end_of_control_waits_for_the_records_of_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_end_of_control_waits_for_the_records_of_changes(world: Scheduling, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one that is being written, and of one that waits for it: their tasks are cancelled."""
-    world = Scheduling(tmp_path / "world")
     is_there, is_open, write = threading.Event(), threading.Event(), Recorder._write
 
     def slowly(self: Recorder, requests: Sequence[ChangeRequest]) -> list[str]:
@@ -220,10 +218,9 @@ def said_by_versions(life: Life) -> list[list[str]]:
 
 
 def test_versions_stand_in_order_while_a_refused_load_has_each_change_saved(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: Scheduling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The save of the first change takes long: its version is in the history before the second change's."""
-    world = Scheduling(tmp_path / "world")
     world.config.write_text(f"{SETTINGS}data: accounts\naudit: required\non_error: refuse\n")
     save = Publisher.save
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from dnsd.control import loading
 from dnsd.formats.zone_blocks import LineNumbers
 from dnsd.model.columns import Records
 from dnsd.model.octet_column import OctetColumn
@@ -27,11 +26,6 @@ FILES = {
     "acme/zones/small.example.zone": "www 300 IN A 192.0.2.1\n",
 }
 LARGE = ("acme/zones/master.example", "acme/zones/proxied.example")
-
-
-@pytest.fixture(autouse=True)
-def _no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "SERVED_WITHIN_S", 0)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dnsd.app import Loaded
-from dnsd.control import loading, zones_of_model
+from dnsd.control import zones_of_model
 from dnsd.control.guarded import Force
 from dnsd.model import columns
 from dnsd.store import folder, noted_files
@@ -25,11 +25,6 @@ FILES = {
     QUAY: TEXT,
     SHED: "records: [{name: door, type: A, content: 198.51.100.7}]\n",
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "SERVED_WITHIN_S", 0)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from dnsd.compile import effects
-from dnsd.control import service
 from dnsd.manage.plan import LEFT_OUT
 from dnsd.manage.state_names import PENDING
 from tests.unit.control.scheduling import FILES, WWW, Scheduling
@@ -22,11 +21,6 @@ SHOP_FILE, TOO_MANY = "acme/maps/shop.yaml", "too many names lie below DNAMEs by
 WITH_NAMES = FILES | {"acme/zones/cake.example.yaml": WWW + BELOW}
 TO_NAMES, TO_ALL = {"acme/zones/a.example.yaml": SUB}, {"acme/zones/b.example.yaml": WHOLE}
 OF_OTHERS = {"globex/zones/a.example.yaml": SUB}
-
-
-@pytest.fixture(autouse=True)
-def _no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "SERVED_WITHIN_S", 0)
 
 
 # Zones at first, those added since, questions allowed when scheduled and when due, what the plan said, why it stops.

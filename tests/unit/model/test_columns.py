@@ -109,6 +109,18 @@ def replacements(draw: st.DrawFn) -> tuple[list[Record], list[Record], list[Item
     return old, new, runs
 
 
+@given(st.lists(identified, max_size=6), st.lists(identified, max_size=6))
+def test_columns_are_empty_once_their_records_are_made(first: list[Record], second: list[Record]) -> None:
+    made = Columns()
+    found = []
+    for some in (first, second):
+        for record in some:
+            made.add(record)
+        found.append(made.records())
+    assert [list(one) for one in found] == [first, second]
+    assert found[1].distinct == Records.of(second).distinct
+
+
 @given(replacements(), st.sampled_from([0, 8]))
 def test_runs_take_the_place_of_others_as_in_lists(
     given: tuple[list[Record], list[Record], list[ItemRun]], few_names: int

@@ -11,12 +11,18 @@ from tests.certificates import Authority
 CODE = """
 import sys
 from pathlib import Path
+from jinja2 import UndefinedError
 from dnsd.serve.late_modules import import_late_modules
 import_late_modules()
 before = {*sys.modules}
-from dnsd.dashboard.page import pages
+from dnsd.dashboard.page import TEMPLATES, HtmlPage, pages
 from dnsd.net.tls import PairFiles, load_pair
-pages()
+for name in TEMPLATES:
+    pages()._environment.get_template(name)
+try:
+    pages().shown(HtmlPage("error.html"))
+except UndefinedError:  # of a page without its data
+    pass
 load_pair(PairFiles(*map(Path, sys.argv[1:])))
 print(*sorted({*sys.modules} - before))
 """
