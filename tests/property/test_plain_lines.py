@@ -18,7 +18,6 @@ from tests.limits import examples
 from tests.samples.zones import ZONES
 
 EXAMPLE = parse_name_text("example.com")
-Read = tuple[int, bytes | None, int | None, plain_lines.PlainRows]
 NO_LINE = re.compile(r"()()()()(?!)|")  # matches no line, so that no line is plain
 
 OWNERS = ["a", "a", "B.a", "*", "*.b", "_x-1", "@", "", "", "a.example.com.", "b.Example.COM.", "x.example.org.", "10"]
@@ -150,8 +149,10 @@ def contents(found: ZoneText) -> object:
 class NoLines(plain_lines.Lines):
     """Finds no line plain."""
 
-    def read(self, text: str, start: int, owner: bytes | None, default_ttl: int | None, last_ttl: int | None) -> Read:
-        return start, owner, last_ttl, (b"", b"", b"", b"", b"", {})
+    def read(
+        self, text: str, start: int, owner: bytes | None, default_ttl: int | None, last_ttl: int | None
+    ) -> plain_lines.PlainRead:
+        return start, owner, default_ttl, last_ttl, 0, None, (b"", b"", b"", b"", b"", {})
 
 
 def assert_read_alike(text: str) -> None:
@@ -164,7 +165,6 @@ def assert_read_alike(text: str) -> None:
         patch.setattr(zone_reader, "Lines", NoLines)
         assert contents(parse_zone_text(text, EXAMPLE)) == known
         patch.setattr(zone_reader, "LINE", NO_LINE)
-        patch.setattr(zone_reader, "PLAIN_DIRECTIVE", NO_LINE)
         assert contents(parse_zone_text(text, EXAMPLE)) == known
 
 
