@@ -135,7 +135,7 @@ static Py_ssize_t write_name(unsigned char *out, Span text, Span origin) {
 }
 
 static void make_lower(unsigned char *name, Py_ssize_t size) {
-    for (Py_ssize_t i = 0; i < size; i++) name[i] |= is[name[i]] & UPPER ? 32 : 0; /* lengths are below the letters */
+    for (Py_ssize_t i = 0; i < size; i++) name[i] |= (unsigned char)(name[i] - 'A') < 26 ? 32 : 0; /* lengths are below */
 }
 
 static Py_ssize_t write_ipv4(unsigned char *out, Span text) {
