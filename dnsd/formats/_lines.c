@@ -3,7 +3,7 @@
    A line is an owner name, a head (TTL, class, type), data, and a comment. What a head and a comment mean is asked
    from Python, and kept in a small table. Data of the commonest types is read by plain_data.h; all other data, and all
    data that is not plain there, goes to Python, which decides. Reading stops in front of the first line that is not
-   plain. A character beyond ASCII, which may stand in comments and in data for Python, is an octet from 128 on here. */
+   plain, and in front of directives after a record. A character beyond ASCII, which may stand in comments and in data for Python, is an octet from 128 on here. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -11,6 +11,7 @@
 #include "../sources.h"
 
 enum { MAX_LINE = 65536, MAX_ROWS = 16384, NONE = -1 }; /* NONE: no TTL, no size */
+enum { MAX_TTL_S = 0x7fffffff };                         /* RFC 2181 §8 */
 enum { FORMS = 64, MAX_KEY = 192, LEAST_ROOM = 64 };
 enum { MOST_OCTETS = MAX_DATA + MAX_NAME + 1 }; /* of data that is read here */
 
@@ -37,6 +38,14 @@ typedef struct {
     Py_ssize_t start, end;   /* of the current line, its newline included */
     const unsigned char *at; /* its octets */
 } Place;
+
+/* All that the meaning of a line depends on, apart from its own text; and what was read. */
+typedef struct {
+    PyObject *origin, *owner; /* octets; `owner` is that of the record before the first one here, or None */
+    long default_ttl, last_ttl;
+    Py_ssize_t directives; /* lines before the first record here */
+    Py_ssize_t soa;        /* the index of the first SOA, or NONE */
+} State;
 
 typedef struct {
     PyObject_HEAD
@@ -204,43 +213,77 @@ static int add_identity(Lines *self, PyObject *identity) {
     return failed ? -1 : 0;
 }
 
-/* The owner of the last record read now; `before`: that of the one before these, or None. */
+static Span span_of(PyObject *octets) {
+    const unsigned char *at = (unsigned char *)PyBytes_AS_STRING(octets);
+    return (Span){at, at + PyBytes_GET_SIZE(octets)};
+}
+
+/* The owner of the last record read now, else of the one before these; NULL for none. */
 static Span last_owner(const Lines *self, PyObject *before) {
-    const unsigned char *octets;
     if (self->count) {
         uint32_t start = self->count > 1 ? self->owners.ends[self->count - 2] : 0;
         return (Span){self->owners.octets + start, self->owners.octets + self->owners.size};
     }
-    if (before == Py_None) return (Span){NULL, NULL};
-    octets = (unsigned char *)PyBytes_AS_STRING(before);
-    return (Span){octets, octets + PyBytes_GET_SIZE(before)};
+    return before == Py_None ? (Span){NULL, NULL} : span_of(before);
+}
+
+/* Carry out a directive that stands before all records. 1; 0 if it is not plain, or with an exception. */
+static int read_directive(Lines *self, const Place *place, State *state) {
+    Span argument;
+    int which = self->count ? 0 : divide_directive(place->at, &argument);
+    if (which == 'T') {
+        int64_t ttl = parse_number(argument, MAX_TTL_S);
+        if (ttl < 0) return 0;
+        state->default_ttl = ttl;
+    } else if (which == 'O') {
+        unsigned char name[MAX_NAME];
+        Py_ssize_t size = write_name(name, argument, span_of(state->origin));
+        PyObject *made = size < 0 ? NULL : PyBytes_FromStringAndSize((char *)name, size);
+        PyObject *done = made ? PyObject_CallMethod(self->known, "set_origin", "O", made) : NULL;
+        Py_XDECREF(done);
+        if (!done) return Py_XDECREF(made), 0;
+        Py_SETREF(state->origin, made);
+    }
+    state->directives += !!which;
+    return !!which;
+}
+
+/* Whether the origin stays as it is after an SOA with this owner. -1 with an exception. */
+static int keeps_origin(const Lines *self, Span owner) {
+    if (size_of(owner) == 1 && *owner.at == '@') return 1;
+    PyObject *given = PyObject_GetAttrString(self->known, "origin_given");
+    int found = given ? PyObject_IsTrue(given) : -1;
+    Py_XDECREF(given);
+    return found;
 }
 
 /* Read one line. 1; 0 if it is not plain, or with an exception. */
-static int read_line(Lines *self, Place *place, Span origin, PyObject *before, long default_ttl, long *last_ttl) {
+static int read_line(Lines *self, const Place *place, State *state) {
     Line line;
+    Span origin = span_of(state->origin);
     Py_ssize_t name, rdata;
     if (!divide(place->at, &line) || add_room(self) < 0) return 0;
-    Form *form = form_of(self, place, &line, default_ttl == NONE ? *last_ttl : default_ttl);
-    if (!form || (name = write_owner(&self->owners, &line, origin, last_owner(self, before))) < 0) return 0;
+    Form *form = form_of(self, place, &line, state->default_ttl == NONE ? state->last_ttl : state->default_ttl);
+    if (!form || (name = write_owner(&self->owners, &line, origin, last_owner(self, state->owner))) < 0) return 0;
+    if (form->rtype == SOA && keeps_origin(self, line.owner) <= 0) return 0;
     if ((rdata = write_rdata(&self->rdatas, place, &line, form, origin)) < 0) return 0;
     if (add_identity(self, form->identity) < 0) return 0;
     self->owners.ends[self->count] = self->owners.size += name;
     self->rdatas.ends[self->count] = self->rdatas.size += rdata;
+    if (form->rtype == SOA && state->soa == NONE) state->soa = self->count;
     self->traits[self->count++] = form->traits;
-    if (form->ttl_given != NONE) *last_ttl = form->ttl_given;
+    if (form->ttl_given != NONE) state->last_ttl = form->ttl_given;
     return 1;
 }
 
 /* Read lines from `start` on. The end of the last one, or -1 with an exception. */
-static Py_ssize_t read_lines(Lines *self, PyObject *text, Py_ssize_t start, Span origin, PyObject *before,
-                             long default_ttl, long *last_ttl) {
+static Py_ssize_t read_lines(Lines *self, PyObject *text, Py_ssize_t start, State *state) {
     Place place = {.text = text};
     int found;
     self->count = self->owners.size = self->rdatas.size = 0;
     for (; self->count < MAX_ROWS; start = place.end) {
         if ((found = next_line(self, &place, start)) < 0) return -1;
-        if (!found || !read_line(self, &place, origin, before, default_ttl, last_ttl)) break;
+        if (!found || !(*place.at == '$' ? read_directive : read_line)(self, &place, state)) break;
     }
     return PyErr_Occurred() ? -1 : start;
 }
@@ -258,33 +301,33 @@ static PyObject *rows_read(Lines *self) {
 }
 
 PyDoc_STRVAR(read_doc, "read(text, start, owner, default_ttl, last_ttl): read plain lines from `start` on, some\n"
-                       "thousand at most. Return the end of the last one, the new `owner` and `last_ttl`, and the\n"
-                       "records: owners and data, each as octets and ends, the indexes of their traits, 4 octets each,\n"
-                       "and written identities by index.");
+                       "thousand at most, and plain directives before them. Return the end of the last one, the new\n"
+                       "`owner`, `default_ttl` and `last_ttl`, the number of directives, the index of the first SOA or\n"
+                       "None, and the records: owners and data, each as octets and ends, the indexes of their traits,\n"
+                       "4 octets each, and written identities by index.");
 static PyObject *lines_read(Lines *self, PyObject *args) {
-    PyObject *text, *owner, *given, *last, *origin = NULL, *made = NULL;
-    Py_ssize_t start, size;
-    char *octets;
-    if (!PyArg_ParseTuple(args, "UnOOO", &text, &start, &owner, &given, &last)) return NULL;
-    long default_ttl = ttl_of(given), last_ttl = default_ttl < NONE ? NONE : ttl_of(last);
-    if (default_ttl < NONE || last_ttl < NONE) return NULL;
+    PyObject *text, *given, *last, *made = NULL;
+    State state = {.soa = NONE};
+    Py_ssize_t start;
+    if (!PyArg_ParseTuple(args, "UnOOO", &text, &start, &state.owner, &given, &last)) return NULL;
+    state.default_ttl = ttl_of(given), state.last_ttl = state.default_ttl < NONE ? NONE : ttl_of(last);
+    if (state.default_ttl < NONE || state.last_ttl < NONE) return NULL;
     if (self->is_busy || !self->known || start < 0 ||
-        (owner != Py_None && (!PyBytes_CheckExact(owner) || PyBytes_GET_SIZE(owner) > MAX_NAME)))
+        (state.owner != Py_None && (!PyBytes_CheckExact(state.owner) || PyBytes_GET_SIZE(state.owner) > MAX_NAME)))
         return PyErr_SetString(PyExc_ValueError, "lines cannot be read now, or not with these arguments"), NULL;
-    if (!(origin = PyObject_GetAttrString(self->known, "origin"))) return NULL;
+    if (!(state.origin = PyObject_GetAttrString(self->known, "origin"))) return NULL;
     self->is_busy = 1;
-    if (PyBytes_AsStringAndSize(origin, &octets, &size) == 0) {
-        Span end = {(unsigned char *)octets, (unsigned char *)octets + size};
-        start = read_lines(self, text, start, end, owner, default_ttl, &last_ttl);
-        if (start >= 0) {
-            Span name = last_owner(self, owner);
-            PyObject *now = self->count ? bytes_of(name.at, size_of(name)) : Py_NewRef(owner);
-            made = Py_BuildValue("(nNNN)", start, now, ttl_object(last_ttl), rows_read(self));
-        }
+    if (!PyBytes_CheckExact(state.origin)) PyErr_SetString(PyExc_TypeError, "an origin is octets");
+    else if ((start = read_lines(self, text, start, &state)) >= 0) {
+        Span name = last_owner(self, state.owner);
+        PyObject *owner = self->count ? bytes_of(name.at, size_of(name)) : Py_NewRef(state.owner);
+        PyObject *soa = state.soa == NONE ? Py_NewRef(Py_None) : PyLong_FromSsize_t(state.soa);
+        made = Py_BuildValue("(nNNNnNN)", start, owner, ttl_object(state.default_ttl), ttl_object(state.last_ttl),
+                             state.directives, soa, rows_read(self));
     }
     Py_CLEAR(self->identities);
     self->is_busy = 0;
-    Py_DECREF(origin);
+    Py_DECREF(state.origin);
     return made;
 }
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum { MAX_NAME = 255, MAX_LABEL = 63, MAX_DATA = 10000 };
-enum { A = 1, NS = 2, CNAME = 5, PTR = 12, MX = 15, TXT = 16, AAAA = 28, SRV = 33, DNAME = 39, DS = 43, TLSA = 52 };
+enum { A = 1, NS = 2, CNAME = 5, SOA = 6, PTR = 12, MX = 15, TXT = 16, AAAA = 28, SRV = 33, DNAME = 39, DS = 43, TLSA = 52 };
 
 typedef struct {
     const unsigned char *at, *end;
@@ -88,6 +88,29 @@ static inline int divide(const unsigned char *at, Line *line) {
     return 1;
 }
 
+/* Find the argument of a plain directive, like plain_lines.DIRECTIVE: `T` for $TTL, `O` for $ORIGIN. 0 for other lines. */
+static inline int divide_directive(const unsigned char *at, Span *argument) {
+    int which = !strncmp((const char *)at, "$TTL", 4) ? 'T' : !strncmp((const char *)at, "$ORIGIN", 7) ? 'O' : 0;
+    if (!which) return 0;
+    at += which == 'T' ? 4 : 7;
+    argument->at = skip(at, BLANK);
+    argument->end = skip(argument->at, which == 'T' ? DIGIT : NAME);
+    if (argument->at == at || argument->at == argument->end) return 0;
+    at = skip(argument->end, BLANK);
+    return *at == '\n' || *at == ';' ? which : 0;
+}
+
+/* Read a number of at most ten digits, and no more than `most`. -1 if the text is another one. */
+static int64_t parse_number(Span text, int64_t most) {
+    int64_t value = 0;
+    if (!size_of(text) || size_of(text) > 10) return -1;
+    for (const unsigned char *at = text.at; at < text.end; at++) {
+        if (!(is[*at] & DIGIT)) return -1;
+        value = 10 * value + *at - '0';
+    }
+    return value > most ? -1 : value;
+}
+
 /* Write the wire form of a plain name, as it is. Its size, or -1. */
 static Py_ssize_t write_name(unsigned char *out, Span text, Span origin) {
     Py_ssize_t size = 0;
@@ -112,7 +135,7 @@ static Py_ssize_t write_name(unsigned char *out, Span text, Span origin) {
 }
 
 static void make_lower(unsigned char *name, Py_ssize_t size) {
-    for (Py_ssize_t i = 0; i < size; i++) name[i] |= is[name[i]] & UPPER ? 32 : 0; /* lengths are below the letters */
+    for (Py_ssize_t i = 0; i < size; i++) name[i] |= (unsigned char)(name[i] - 'A') < 26 ? 32 : 0; /* lengths are below */
 }
 
 static Py_ssize_t write_ipv4(unsigned char *out, Span text) {
@@ -193,6 +216,21 @@ static Py_ssize_t write_numbers(unsigned char *out, const char *sizes, Span *tex
     return out - first;
 }
 
+/* Write the two names and five numbers of an SOA. Their size, or -1. */
+static Py_ssize_t write_soa(unsigned char *out, Span text, Span origin) {
+    unsigned char *first = out;
+    for (int i = 0; i < 7; i++) {
+        Span word = {text.at, text.at};
+        while (word.end < text.end && !(is[*word.end] & BLANK)) word.end++;
+        text.at = word.end < text.end ? skip(word.end, BLANK) : text.end;
+        int64_t value = i < 2 ? write_name(out, word, origin) : parse_number(word, UINT32_MAX);
+        if (value < 0 || !size_of(word)) return -1;
+        if (i < 2) out += value;
+        else for (int shift = 24; shift >= 0; shift -= 8) *out++ = value >> shift;
+    }
+    return text.at == text.end ? out - first : -1;
+}
+
 /* Write the wire form of data. Its size, or -1 if Python has to decide. */
 static Py_ssize_t write_data(unsigned char *out, long rtype, Span text, Span origin) {
     static const unsigned char digests[] = {0, 20, 32, 0, 48}; /* octets, by the type of a DS */
@@ -202,6 +240,7 @@ static Py_ssize_t write_data(unsigned char *out, long rtype, Span text, Span ori
         case A: return write_ipv4(out, text);
         case AAAA: return write_ipv6(out, text);
         case TXT: return write_texts(out, text);
+        case SOA: return write_soa(out, text, origin);
         case NS: case CNAME: case PTR: case DNAME: return write_name(out, text, origin);
         case MX: head = write_numbers(out, "2", &text); break;
         case SRV: head = write_numbers(out, "222", &text); break;

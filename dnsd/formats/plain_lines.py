@@ -1,4 +1,4 @@
-"""Read plain lines of large master files fast: owner name, TTL, class, type, data and comment, nothing unusual.
+"""Read plain lines of master files fast: owner name, TTL, class, type, data and comment, nothing unusual.
 
 The text before the data, and the comment after it, mean the same on every line: their meaning is found once, and
 remembered. Data of common types has code of its own (plain_data.py); of other types, data that the full reader
@@ -37,6 +37,7 @@ LINE = re.compile(
     r"|",  # any other line: an empty match, so that the search does not skip it
     re.ASCII,
 )
+DIRECTIVE = re.compile(r"\$(?:TTL[ \t]++(\d{1,10})|ORIGIN[ \t]++([-\w*.]++))[ \t]*+(?:;[^\n]*+)?+\n", re.ASCII)
 PIECES = re.compile(r'"[^"\\\n]*+"|;[^\n]*+|[^"\\();\n]++|["\\()\n]')  # strings, comments, others, single characters
 LENGTHS = tuple(chr(length) for length in range(MAX_LABEL + 1))  # one octet each
 
@@ -70,6 +71,9 @@ class LineMeaning(NamedTuple):
 # Records: owners and data, each as the octets and ends of a column; the indexes of their traits, 4 octets each; and the
 # identities of those that have one, by the index of the record.
 PlainRows = tuple[bytes, bytes, bytes, bytes, bytes, dict[int, Identity]]
+# The end of what was read; owner, default TTL and last TTL, as they are there; the number of directives, all before the
+# records; the index of the first SOA; the records.
+PlainRead = tuple[int, bytes | None, int | None, int | None, int, int | None, PlainRows]
 Interpret = Callable[[int, int, str], LineMeaning]  # a type, a TTL and a comment -> their meaning, or ValueError
 
 
@@ -80,6 +84,7 @@ class KnownParts:
         self._interpret = interpret
         self._forms: dict[tuple[str, str, int], Form] = {}
         self._rdatas: dict[int, dict[str, bytes]] = defaultdict(dict)
+        self.origin_given = False  # by $ORIGIN
         self.move(origin)
 
     def move(self, origin: bytes) -> None:
@@ -88,6 +93,11 @@ class KnownParts:
         self._endings: dict[str, bytes] = {}  # text after a label and a dot -> wire form
         for known in self._rdatas.values():
             known.clear()
+
+    def set_origin(self, origin: bytes) -> None:
+        """Carry out $ORIGIN with this name."""
+        self.move(origin)
+        self.origin_given = True
 
     def release(self) -> None:
         """Forget all, and drop `interpret`: no cycle of references remains, which could hold the records for long."""
@@ -123,7 +133,7 @@ class KnownParts:
     def _form(self, text: str, comment: str, ttl_else: int | None) -> Form | None:
         head = parse_head(text)
         ttl = head and first_ttl(head.ttl_given, ttl_else)
-        if head is None or ttl is None or head.rtype == SOA:
+        if head is None or ttl is None:
             return None
         return self._forms.get((text, comment, ttl)) or self._new_form(text, comment, head, ttl)
 
@@ -175,18 +185,23 @@ class KnownParts:
 
 
 class Lines:
-    """Reads plain lines into columns of records; _lines.c does the same."""
+    """Reads plain lines into columns of records, and plain directives before them; _lines.c does the same."""
 
     def __init__(self, known: KnownParts) -> None:
         self._known = known
 
     def read(
         self, text: str, start: int, owner: bytes | None, default_ttl: int | None, last_ttl: int | None
-    ) -> tuple[int, bytes | None, int | None, PlainRows]:
-        """Read plain lines from `start` on. Return the end of the last one, the new `owner` and `last_ttl`, rows."""
+    ) -> PlainRead:
+        """Read plain lines from `start` on.
+
+        An SOA that changes the origin is not plain; nor is a directive after a record.
+        """
         known = self._known
+        start, directives, default_ttl = self._read_directives(text, start, default_ttl)
         owners, rdatas, traits = list[bytes](), list[bytes](), array("I")
         identities: dict[int, Identity] = {}
+        soa = None
         form, form_head, form_comment = None, "", ""
         for match in LINE.finditer(text, start):
             owner_text, head, data, comment = match.groups()
@@ -196,10 +211,14 @@ class Lines:
             name = known.name(owner_text) if owner_text else owner
             if form is None or name is None or match.end() - match.start() > MAX_LINE:
                 break
+            if form.rtype == SOA and owner_text != "@" and not known.origin_given:
+                break
             rdata = form.rdatas.get(data) or form.parse(data)
             if rdata is None:
                 break
             owner = name.lower()
+            if form.rtype == SOA and soa is None:
+                soa = len(owners)
             if form.identity:
                 identities[len(owners)] = form.identity
             owners.append(owner)
@@ -208,7 +227,23 @@ class Lines:
             if form.ttl_given is not None:
                 last_ttl = form.ttl_given
             start = match.end()
-        return start, owner, last_ttl, (*pack(owners), *pack(rdatas), traits.tobytes(), identities)
+        rows = (*pack(owners), *pack(rdatas), traits.tobytes(), identities)
+        return start, owner, default_ttl, last_ttl, directives, soa, rows
+
+    def _read_directives(self, text: str, start: int, default_ttl: int | None) -> tuple[int, int, int | None]:
+        """Carry out plain directives from `start` on; return their end, their number, and the new default TTL."""
+        known, count = self._known, 0
+        while match := DIRECTIVE.match(text, start):
+            ttl, name = match.groups()
+            origin = None if name is None else known.name(name)
+            if match.end() - start > MAX_LINE or (int(ttl) > MAX_TTL_S if ttl else origin is None):
+                break
+            if origin is None:
+                default_ttl = int(ttl)
+            else:
+                known.set_origin(origin)
+            start, count = match.end(), count + 1
+        return start, count, default_ttl
 
 
 @lru_cache(maxsize=4096)

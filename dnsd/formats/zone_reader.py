@@ -7,7 +7,6 @@ others, and each problem has its line and column. Plain entries, which are nearl
 
 from __future__ import annotations
 
-import re
 from array import array
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +20,7 @@ import dns.tokenizer
 from dnsd.compiled import require
 from dnsd.formats.comments import parse_comment
 from dnsd.formats.odd_octets import readable
-from dnsd.formats.plain_lines import LINE, KnownParts, LineMeaning, first_ttl, parse_head, unfolded
+from dnsd.formats.plain_lines import LINE, KnownParts, LineMeaning, PlainRows, first_ttl, parse_head, unfolded
 from dnsd.formats.zone_entries import (
     BLANK,
     NOTHING,
@@ -36,7 +35,6 @@ from dnsd.formats.zone_entries import (
 from dnsd.model.columns import Columns
 from dnsd.model.octet_column import OctetColumn
 from dnsd.model.records import (
-    MAX_TTL_S,
     PROXIABLE,
     UNWRITTEN,
     Record,
@@ -56,7 +54,6 @@ except ImportError:  # no compiler was found
 
 OTHER_CLASSES = frozenset({"CH", "HS", "CHAOS", "HESIOD", "CLASS3", "CLASS4"})
 BLANKS = frozenset(" \t\n;")
-PLAIN_DIRECTIVE = re.compile(r"\$(?:TTL[ \t]++(\d{1,10})|ORIGIN[ \t]++([-\w*.]++))[ \t]*+(?:;.*+)?+", re.ASCII)
 MAX_PROBLEMS = 100  # in one file
 MAX_ENTRY = 300_000  # characters: record data of 65,535 octets, each as \\DDD, and some space
 
@@ -104,7 +101,6 @@ class ZoneReader:
         self.problems: list[TextProblem] = []
         self.warnings: list[TextProblem] = []
         self.line = 1  # of the next entry
-        self.origin_given = False
         self.has_soa = False
         self.last_ttl: int | None = None
         self.owner: bytes | None = None
@@ -118,7 +114,7 @@ class ZoneReader:
         return ReaderState(
             self.zone_name,
             self.known.origin,
-            self.origin_given,
+            self.known.origin_given,
             self.has_soa,
             self.owner,
             self.last_ttl,
@@ -127,9 +123,10 @@ class ZoneReader:
 
     def go_on(self, state: ReaderState, *, lines: int) -> None:
         """Go on after some lines that leave the reader in this state."""
-        self.zone_name, origin, self.origin_given, self.has_soa, self.owner, self.last_ttl, self.default_ttl = state
+        self.zone_name, origin, is_given, self.has_soa, self.owner, self.last_ttl, self.default_ttl = state
         if origin != self.known.origin:
             self.known.move(origin)
+        self.known.origin_given = is_given
         self.line += lines
 
     def add(self, record: Record) -> None:
@@ -143,9 +140,7 @@ class ZoneReader:
         while start < len(text):
             if self.is_full():
                 return ""
-            start = self._skip_blank(text, start)
-            if self.lines:  # the first record is an SOA, which is not plain
-                start = self._read_plain(text, start)
+            start = self._read_plain(text, self._skip_blank(text, start))
             end = entry_end(text, start, is_last=is_last)
             if end is None:
                 break
@@ -165,17 +160,27 @@ class ZoneReader:
 
     def _read_plain(self, text: str, start: int) -> int:
         """Read lines from `start` on while they are plain; return the start of the first other line."""
-        end, self.owner, self.last_ttl, rows = self._plain.read(
-            text, start, self.owner, self.default_ttl, self.last_ttl
-        )
+        is_plain = True
+        while is_plain:
+            end, self.owner, self.default_ttl, self.last_ttl, directives, soa, rows = self._plain.read(
+                text, start, self.owner, self.default_ttl, self.last_ttl
+            )
+            self.line += directives
+            if rows[4]:
+                self._add_rows(rows, soa)
+            is_plain = end > start and text.startswith("$", end)  # a directive after records
+            start = end
+        return start
+
+    def _add_rows(self, rows: PlainRows, soa: int | None) -> None:
         owners, owner_ends, rdatas, rdata_ends, traits, identities = rows
-        if not traits:
-            return end
-        self.columns.extend(OctetColumn(owners, owner_ends), OctetColumn(rdatas, rdata_ends), traits, identities)
+        names = OctetColumn(owners, owner_ends)
+        if soa is not None and not self.has_soa:
+            self.has_soa, self.zone_name = True, names[soa]
+        self.columns.extend(names, OctetColumn(rdatas, rdata_ends), traits, identities)
         count = len(self.columns.traits) - len(self.lines)
         self.lines.extend(range(self.line, self.line + count))
         self.line += count
-        return end
 
     def read_entry(self, entry: str) -> None:
         """Read one entry of any kind."""
@@ -196,10 +201,10 @@ class ZoneReader:
 
     def _read_words(self, entry: str) -> None:
         try:
-            if not entry.startswith("$"):
-                self._record(entry)
-            elif not self._plain_directive(entry):
+            if entry.startswith("$"):
                 self._directive(entry)
+            else:
+                self._record(entry)
         except EntryError as error:
             self._problem(entry, str(error), error.offset)
         except (dns.exception.DNSException, RecordError, ValueError) as error:
@@ -216,31 +221,12 @@ class ZoneReader:
         """Warn of the first comment that is not kept whole; one warning is enough for a file."""
         self.warnings = self.warnings or [TextProblem(line, 1, message)]
 
-    def _plain_directive(self, entry: str) -> bool:
-        """Carry out a plain directive; return whether it is one."""
-        match = PLAIN_DIRECTIVE.fullmatch(entry)
-        if not match:
-            return False
-        ttl, text = match.groups()
-        if ttl is not None:
-            if int(ttl) > MAX_TTL_S:
-                return False
-            self.default_ttl = int(ttl)
-        else:
-            origin = self.known.name(text)
-            if origin is None:
-                return False
-            self.known.move(origin)
-            self.origin_given = True
-        return True
-
     def _directive(self, entry: str) -> None:
         words = Words(entry)
         directive = str(words.next().value).upper()
         if directive == "$ORIGIN":
             origin = words.tokenizer.get_name(_name(self.known.origin))
-            self.known.move(bytes(origin.to_wire() or ROOT))
-            self.origin_given = True
+            self.known.set_origin(bytes(origin.to_wire() or ROOT))
         elif directive == "$TTL":
             token = words.next()
             if not token.is_identifier():
@@ -352,13 +338,13 @@ class ZoneReader:
     def _read_soa(self, parts: Parts) -> None:
         """Take the zone's name from the SOA's owner name; Cloudflare writes it in full but without the final dot."""
         name = parts.name
-        if parts.relative and not self.origin_given:
+        if parts.relative and not self.known.origin_given:
             name = parse_name_text(parts.relative)
             self.owner = name.lower()
         if not self.has_soa:
             self.has_soa = True
             self.zone_name = self.owner or ROOT
-            if not self.origin_given:
+            if not self.known.origin_given:
                 self.known.move(name or self.zone_name)
         if self.default_ttl is None and self.last_ttl is None:
             self.last_ttl = int.from_bytes(parts.rdata[-4:])  # as servers did before RFC 2308 §4, and still do

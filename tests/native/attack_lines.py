@@ -20,7 +20,7 @@ from dnsd.formats.plain_lines import Form, KnownParts, LineMeaning
 from dnsd.model.records import UNWRITTEN, Identity
 from tests.native.attacker import attack
 from tests.property.test_plain_data import SAMPLES
-from tests.property.test_plain_lines import CLASSES, COMMENTS, OWNERS, TTLS
+from tests.property.test_plain_lines import CLASSES, COMMENTS, OTHERS, OWNERS, TTLS
 
 ORIGINS = [b"\0", b"\7Example\3com\0", b"\x3f" + b"o" * 63 + b"\0", (b"\x3d" + b"o" * 61) * 4 + b"\5ooooo\0"]
 ODD = [*' \t"();\\@.-0aAIN:\0\x7f\x80ÿ', "\u0100", "\udcff", "\U0001f600", "\n", "", "x" * 300, "a." * 130, "\t" * 9]
@@ -30,6 +30,14 @@ LONG = [
     "a 60 TXT " + "x " * 40_000,
     "a 60 A " + "1" * 20_000,
     "a 60 TLSA 3 1 1 " + "ab" * 5_001,
+]
+DIRECTIVES = [f"{one}\n" for one in OTHERS if one.startswith("$")]
+DIRECTIVES += [
+    "$TTL 4294967296\n",
+    "$TTL 0\n",
+    f"$ORIGIN {'o' * 64}\n",
+    f"$ORIGIN {'o.' * 130}\n",
+    f"$TTL 1 ;{' x' * 33_000}\n",
 ]
 NUMBERS = (None, 0, 1, 300, 2**31 - 1)
 
@@ -48,7 +56,8 @@ def texts(rng: random.Random) -> Iterator[str]:
     """Texts of some lines, a part of them changed in a few places, in all widths of characters."""
     while True:
         some = [line(rng) for _ in range(rng.randrange(1, 12))]
-        text = "".join(rng.choice(some) for _ in range(rng.choice((1, 5, 40))))
+        text = "".join(rng.choice(DIRECTIVES) for _ in range(rng.choice((0, 0, 1, 3))))
+        text += "".join(rng.choice(some) for _ in range(rng.choice((1, 5, 40))))
         for _ in range(rng.choice((0, 0, 1, 3))):
             at = rng.randrange(len(text) + 1)
             text = text[:at] + rng.choice(ODD) + text[at + rng.randrange(3) :]
@@ -74,14 +83,16 @@ def attack_honestly(rng: random.Random, text: str) -> None:
     """Assert that the records are the same as in Python."""
     origin, start = rng.choice(ORIGINS), rng.choice((0, 0, 0, rng.randrange(len(text) + 1)))
     state: Any = rng.choice((None, b"\1x\0")), rng.choice(NUMBERS), rng.choice(NUMBERS)
-    one, other = Lines(honest(rng, origin)), plain_lines.Lines(honest(rng, origin))
+    known, others = honest(rng, origin), honest(rng, origin)
+    one, other = Lines(known), plain_lines.Lines(others)
     while True:
         found, expected = one.read(text, start, *state), other.read(text, start, *state)
         assert found == expected, (text, start, state, found, expected)
+        assert (known.origin, known.origin_given) == (others.origin, others.origin_given), (text, start, state)
         start = text.find("\n", found[0]) + 1  # behind the line that is not plain
         if not start:
             break
-        state = found[1], state[1], found[2]
+        state = found[1:4]
 
 
 class Hostile:
@@ -95,6 +106,15 @@ class Hostile:
     def origin(self) -> Any:
         self.meddle()
         return self.rng.choice((*ORIGINS, *ORIGINS, b"", b"x" * 255, b"x" * 256, b"x" * 70_000, None, "x"))
+
+    @property
+    def origin_given(self) -> Any:
+        self.meddle()
+        return self.rng.choice((True, False, None, "x", [0]))
+
+    def set_origin(self, origin: bytes) -> Any:
+        self.meddle()
+        return self.rng.choice((None, origin, 7))
 
     def meddle(self) -> None:
         if self.rng.random() < 0.05:
@@ -113,7 +133,7 @@ class Hostile:
             self.boom()
         if self.rng.random() < 0.1:
             return self.rng.choice((None, (), (1, 2), (1, 2, -7, None, {}, None), ("1", 2, 3, 4, 5, 6), [1] * 6, 7))
-        rtype = self.rng.choice((1, 2, 5, 12, 15, 16, 28, 33, 39, 43, 52, 99, -1, 2**40))
+        rtype = self.rng.choice((1, 2, 5, 6, 12, 15, 16, 28, 33, 39, 43, 52, 99, -1, 2**40))
         ttl = self.rng.choice((*NUMBERS, *NUMBERS, -1, 2**70))
         return Form(rtype, self.rng.randrange(2**32), ttl, self.rng.choice((None, UNWRITTEN)), {}, self.parse)
 
@@ -134,8 +154,9 @@ def attack_hostilely(rng: random.Random, source: Iterator[str]) -> None:
         if rng.random() < 0.1:
             state[rng.randrange(3)] = rng.choice(("x", 2**99, bytearray(3), ()))
         with contextlib.suppress(BoomError, ValueError, TypeError, OverflowError, AttributeError):
-            end, _, _, (owners, owner_ends, rdatas, rdata_ends, traits, _) = lines.read(text, start, *state)
+            end, *_, soa, (owners, owner_ends, rdatas, rdata_ends, traits, _) = lines.read(text, start, *state)
             assert start <= end <= len(text) or end == start
+            assert soa is None or 4 * soa < len(traits)
             assert len(traits) % 4 == 0
             assert len(traits) == len(owner_ends) == len(rdata_ends)
             for octets, ends in ((owners, owner_ends), (rdatas, rdata_ends)):

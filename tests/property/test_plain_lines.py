@@ -18,7 +18,6 @@ from tests.limits import examples
 from tests.samples.zones import ZONES
 
 EXAMPLE = parse_name_text("example.com")
-Read = tuple[int, bytes | None, int | None, plain_lines.PlainRows]
 NO_LINE = re.compile(r"()()()()(?!)|")  # matches no line, so that no line is plain
 
 OWNERS = ["a", "a", "B.a", "*", "*.b", "_x-1", "@", "", "", "a.example.com.", "b.Example.COM.", "x.example.org.", "10"]
@@ -150,8 +149,10 @@ def contents(found: ZoneText) -> object:
 class NoLines(plain_lines.Lines):
     """Finds no line plain."""
 
-    def read(self, text: str, start: int, owner: bytes | None, default_ttl: int | None, last_ttl: int | None) -> Read:
-        return start, owner, last_ttl, (b"", b"", b"", b"", b"", {})
+    def read(
+        self, text: str, start: int, owner: bytes | None, default_ttl: int | None, last_ttl: int | None
+    ) -> plain_lines.PlainRead:
+        return start, owner, default_ttl, last_ttl, 0, None, (b"", b"", b"", b"", b"", {})
 
 
 def assert_read_alike(text: str) -> None:
@@ -164,7 +165,6 @@ def assert_read_alike(text: str) -> None:
         patch.setattr(zone_reader, "Lines", NoLines)
         assert contents(parse_zone_text(text, EXAMPLE)) == known
         patch.setattr(zone_reader, "LINE", NO_LINE)
-        patch.setattr(zone_reader, "PLAIN_DIRECTIVE", NO_LINE)
         assert contents(parse_zone_text(text, EXAMPLE)) == known
 
 
@@ -174,6 +174,13 @@ def assert_read_alike(text: str) -> None:
 @example("$TTL 60\na CNAME b\nc CNAME b\n$TTL 90\nd CNAME b\n$ORIGIN x\ne CNAME b\n")
 @example("a 60 A 192.0.2.1\nb 90 A 192.0.2.1\nc A 192.0.2.1\nd 60 A 192.0.2.1\ne A 192.0.2.1\n")
 @example("B.a 300 IN SOA ns1 host 1 2 3 4 5\na 300 IN A 192.0.2.1\na 300 IN A 192.0.2.1\n")
+@example("$TTL 60\n@ SOA ns1 host 1 2 3 4 5\na A 192.0.2.1\n@ SOA ns1 host 1 2 3 4 5\nb 90 A 192.0.2.1\n")
+@example("$TTL 60\nb.a SOA ns1 host 1 2 3 4 5\na A 192.0.2.1\n")
+@example("$TTL 60\nb.example.com. SOA ns1 host 1 2 3 4 5\na A 192.0.2.1\n")
+@example("$TTL 60\na A 192.0.2.1\n SOA ns1 host 1 2 3 4 5\na A 192.0.2.1\n")
+@example("$ORIGIN b\n$ORIGIN c\nB.a 60 SOA ns1 host 1 2 3 4 5\na A 192.0.2.1\n$TTL 90\n$ORIGIN d\nb A 192.0.2.1\n")
+@example("@ SOA ns1 host 1 2 3 4 5\na A 192.0.2.1\n")
+@example("$TTL 60\n@ SOA ns1 host 1 2 3 4 5 ; cf_tags=dnsd-modified:2026-11-27T07:00:00Z\na A 192.0.2.1\n")
 @example('a 60 TXT "x;\\\ny"\nb 60 TXT "x;\\\ny"\n')
 def test_lines_of_known_parts_are_read_like_all_others(text: str) -> None:
     assert_read_alike(text)
@@ -215,6 +222,30 @@ dkim in 60 txt ( "v=DKIM1; k=rsa; p=" ; (
     "abc" ) ; z
 """
 )
+
+
+HEADS = {
+    "an origin": "$ORIGIN example.com.\n$TTL 300 ; five minutes\nexample.com. IN SOA ns1 host 1 2 3 4 5\n",
+    "the file's name": "$TTL 300\n@ IN SOA ns1 host 1 2 3 4 5 ; x\n",
+    "a TTL of its own": "@ 60 SOA ns1 host 1 2 3 4 5\n",
+}
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS.keys())
+def test_head_of_a_zone_is_read_with_its_plain_lines(
+    monkeypatch: pytest.MonkeyPatch, head: str, compiled: bool
+) -> None:
+    """Ten thousand small zones have as many heads: entries that go one by one would take most of their time."""
+    alone = []
+    monkeypatch.setattr(zone_reader.ZoneReader, "read_entry", lambda self, entry: alone.append(entry))
+    if not compiled:
+        monkeypatch.setattr(zone_reader, "Lines", plain_lines.Lines)
+    text = f"{head}@ NS ns1\na A 192.0.2.1\n$TTL 60\n$ORIGIN sub.example.com.\nb A 192.0.2.2\n"
+    found = parse_zone_text(text, EXAMPLE)
+    assert (alone, found.problems, len(found.records)) == ([], [], 4)
+    assert list(found.lines) == [head.count("\n") + number for number in (0, 1, 2, 5)]
+    assert found.records[3].ttl == 60
 
 
 @pytest.mark.parametrize("compiled", [True, False])
