@@ -23,7 +23,7 @@ from dnsd.manage.judge import Moves, findings, moved_by_settings, moves_between,
 from dnsd.model.advertisement import NO_ROUTES, Routes
 from dnsd.model.guard import FORCE, AccountMoves, GuardFinding, listed, move_findings, names_problems, taken
 from dnsd.model.sightings import NEVER_SEEN
-from dnsd.process.memory import trim
+from dnsd.process.memory import garbage_paused, trim
 from dnsd.progress import progress_on
 from dnsd.settings.sections import OnError
 from dnsd.store.hold import Stopped, changed_accounts
@@ -65,18 +65,6 @@ class GuardRefusedError(InvalidDataError):
 
 class UnsettledError(DnsdError):
     """Names would be taken off their maps, by files that may still be changing."""
-
-
-@contextmanager
-def garbage_paused() -> Iterator[None]:
-    """Collect no garbage in this context: loads and judgements make many objects, and free few."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 class GuardedLoad:

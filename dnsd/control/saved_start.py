@@ -7,13 +7,14 @@ from dataclasses import replace
 from dnsd.app import Loaded
 from dnsd.control.code_digest import code_digest
 from dnsd.control.current import Current
-from dnsd.control.guarded import garbage_paused, snapshot_of
+from dnsd.control.guarded import snapshot_of
 from dnsd.control.model_keeper import ModelKeeper
 from dnsd.control.publish import Publisher
 from dnsd.control.zones_of_model import ZonesOfModel
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import shown
 from dnsd.log import Log
+from dnsd.process.memory import garbage_paused
 from dnsd.process.model_file import ModelTitle, load_model, model_of
 from dnsd.process.snapshot_file import DamagedSnapshotError
 from dnsd.process.snapshot_log import SavedSnapshot

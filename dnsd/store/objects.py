@@ -261,6 +261,7 @@ class _ZoneReader(FileReader):
         else:
             columns, records = Columns(), found.records() if isinstance(found, Columns) else found
         at_apex = _first_of_types(records, name) if records is not NO_RECORDS else {}
+        count = len(records) or columns.count
         if not nameservers and NS not in at_apex:
             nameservers = PLACEHOLDER_NAMESERVERS
             message = "the zone has no name servers; give them here or as `nameservers` in dnsd.yaml"
@@ -286,6 +287,7 @@ class _ZoneReader(FileReader):
             records=records,
             verified=fields.verified,
             written_times=_written_times(fields, records.identities.get(at_apex.get(SOA, -1), UNWRITTEN)),
+            own_records=None if at_apex else len(records) - count,
         )
 
     def _name(self, given: str | None) -> bytes | None:

@@ -49,7 +49,7 @@ def usual_text(text: str) -> UsualText | None:
         return None
     column = text.find("-", start, start + MAX_COLUMN + 1) - start
     fields = _fields_before(text[:start], column) if column >= 0 else None
-    return fields and UsualText(fields, ItemLines(RECORDS, start, len(text), column, len(text)))
+    return UsualText(fields, ItemLines(RECORDS, start, len(text), column, len(text))) if fields else None
 
 
 def read_usual(key: str, zone_name: bytes, text: str, items: ItemLines) -> Columns | None:
