@@ -26,6 +26,7 @@ from dnsd.model.dataset import Dataset
 from dnsd.model.quota_rules import Uses, quota_warnings, uses_of
 from dnsd.model.sightings import NEVER_SEEN, ObjectTimes, see
 from dnsd.model.zone_rules import WIDEST_LIMITS
+from dnsd.process.garbage import garbage_paused
 from dnsd.process.memory import trim
 from dnsd.process.memory_limit import memory_left, memory_limit
 from dnsd.progress import Progress, no_progress
@@ -278,6 +279,7 @@ def _built(
     )
 
 
+@garbage_paused()
 def read_source(
     config: Path,
     environment: Mapping[str, str] = os.environ,

@@ -42,7 +42,7 @@ def apex_records(
 ) -> list[Record]:
     """The records made at the apex for the types that `records` lack there."""
     given = {one.rtype: one.rdata for one in reversed([one for one in records if one.owner == name])}
-    made = apex_rdatas(name, given, nameservers, soa, serial)
+    made = apex_rdatas(name, given, tuple(nameservers), soa, serial)
     return [Record(name, rtype, ttl, rdata) for (rtype, ttl, *_), rdata in made]
 
 

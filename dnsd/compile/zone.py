@@ -27,8 +27,10 @@ from dnsd.wire.message import IN, RECORD_FIXED
 from dnsd.wire.names import ASTERISK, ancestors
 from dnsd.wire.rdata import AAAA, CNAME, DNAME, HTTPS, NS, A
 
+SMALL = 256  # records of a zone whose names are all packed at once, those with one record, too
 FEW_SERVERS = 1_000  # records of delegations that are all kept as objects while a zone is packed
 HIDDEN_BY_EDGE = frozenset((A, AAAA, CNAME))  # types for which the edge decides, not the data
+ALIASES = frozenset((CNAME, DNAME))
 NO_NAMES = OctetColumn.of([])
 
 # Marks of records while they are packed.
@@ -120,10 +122,27 @@ class ZonePacker:
 
     def packed(self, apex: Apex) -> PackedZone:
         """The zone, packed."""
+        if (marks := self._plain_marks()) is not None:
+            order, ends = self.records.together(array("I", range(len(marks))))
+            built = BuiltZone(self.zone, self.applies_maps, apex, self.number, NO_NAMES)
+            return PackedZone(built, self._rows(order, ends, marks))
         marks = self._marks()
         rows_made = [*filter(None, (self._rows_of_single(marks), *self._rows_of_several(marks)))]
         octets = rows_made[0] if len(rows_made) == 1 else b"".join(rows_made)  # not twice in memory
         return PackedZone(self.built(apex), octets)
+
+    def _plain_marks(self) -> Marks | None:
+        """For each record of a small zone STORED or RULED; None if a name may need more than its records."""
+        records = self.records
+        if self.hides or len(records) > SMALL or not records.types.isdisjoint(ALIASES):
+            return None
+        at_apex = records.owners.places(self.zone.name)
+        if not {*self.servers}.issubset(at_apex):  # a delegation
+            return None
+        marks = Marks(len(records))
+        for index in (*at_apex, *records.owners.starting(ASTERISK)):
+            marks[index] = RULED
+        return marks
 
     def keep_proxied(self, before: BuiltZone, changed: Set[bytes]) -> None:
         """Put the proxied names of the zone before, without the changed ones, in front of those found here."""
@@ -243,7 +262,7 @@ class ZonePacker:
     def _treatment(self, traits: Traits) -> _Treatment:
         if self.applies_maps and traits.proxied and traits.rtype in HIDDEN_BY_EDGE:
             return _Treatment(PLAIN, self._edge({traits.settings}), is_hidden=True)
-        if traits.rtype not in (CNAME, DNAME):
+        if traits.rtype not in ALIASES:
             return _stored(traits.rtype, traits.ttl)
         rule = FLATTENED if traits.rtype == CNAME and self._flattens(traits) else AS_STORED
         return _Treatment(SPECIAL, rule, traits.rtype, answered_ttl_s(traits.ttl))

@@ -99,24 +99,15 @@ static int unpacked(PyObject *made, const char *format, ...) {
     return is_right;
 }
 
-static int equals(Span span, PyObject *text) {
-    Py_ssize_t size;
-    const char *octets = PyUnicode_AsUTF8AndSize(text, &size);
-    return octets && size == size_of(span) && !memcmp(octets, span.at, size);
-}
-
-/* Ask Python for the meaning of the texts around a content. 1; 0 if it divides the item otherwise; -1 with an exception. */
+/* Ask Python for the meaning of the texts around a content. 1; 0 if the item is not plain; -1 with an exception. */
 static int ask(const Reading *self, Span line, const Item *item, Form *form) {
-    PyObject *before, *after, *parse;
-    PyObject *made = PyObject_CallMethod(self->plain, "alike", "N", string_of(line));
-    if (!made) return -1;
-    int is_right = made != Py_None;
-    if (is_right && !unpacked(made, "UUlIO", &before, &after, &form->rtype, &form->traits, &parse))
-        return Py_DECREF(made), -1;
-    is_right = is_right && equals(item->before, before) && equals(item->after, after);
-    if (is_right) Py_XSETREF(form->parse, Py_NewRef(parse));
-    Py_DECREF(made);
-    return is_right ? 1 : PyErr_Occurred() ? -1 : 0;
+    PyObject *parse, *made = PyObject_CallMethod(self->plain, "alike", "NNN", string_of(line), string_of(item->before),
+                                                 string_of(item->after));
+    int is_plain = made && made != Py_None, is_right = made != NULL;
+    if (is_plain && (is_right = unpacked(made, "lIO", &form->rtype, &form->traits, &parse)))
+        Py_XSETREF(form->parse, Py_NewRef(parse));
+    Py_XDECREF(made);
+    return is_right ? is_plain : -1;
 }
 
 /* The meaning of the texts around a content. NULL if they are not plain, or with an exception. */

@@ -47,9 +47,12 @@ ItemParts = tuple[str, str, str | None, str, str]  # the text around the content
 Common = tuple[str, str, bool, str, str]  # the same without the comment
 Meaning = tuple[Traits, int | None]  # and the priority
 InterpretItem = Callable[[str], tuple[Record, int | None] | None]
+ParseContent = Callable[[str], tuple[bytes, Identity | None] | None]  # any content -> wire form, and what is kept of it
+Alike = tuple[int, int, ParseContent]  # of items with the same text around their contents: type, index of the traits
 
 
 MEANINGS: dict[Common, Meaning] = {}  # the first ones found: the same text means the same in all zones
+OF_LINES: dict[tuple[str, str], Meaning] = {}  # likewise, by the texts before and after the content
 
 
 class ItemForm(NamedTuple):
@@ -59,16 +62,6 @@ class ItemForm(NamedTuple):
     traits: int  # index of the traits
     priority: int | None
     datas: dict[str, ItemData]  # known contents of this type and priority, as in the text
-
-
-class Alike(NamedTuple):
-    """What items with the same text around their contents have in common. _items.c reads these fields by position."""
-
-    before: str  # up to the content
-    after: str  # from the content on, up to the end of the line
-    rtype: int
-    traits: int  # index of the traits
-    parse: Callable[[str], tuple[bytes, Identity | None] | None]  # any content -> wire form, and what is kept of it
 
 
 class PlainItems:
@@ -136,21 +129,32 @@ class PlainItems:
             start = match.end()
         return start
 
-    def alike(self, line: str) -> Alike | None:
-        """What items with the same text around the content as in this one have in common; None unless it is plain."""
+    def alike(self, line: str, before: str, after: str) -> Alike | None:
+        """What items with these texts before and after the content, as in this line, have in common.
+
+        None unless the line is plain, and has these texts there.
+        """
+        meaning = OF_LINES.get((before, after)) or self._meaning_of(line, before, after)
+        if meaning is None:
+            return None
+        form = self._form_of(*meaning)
+        return form.rtype, form.traits, partial(self._data_alike, form)
+
+    def _meaning_of(self, line: str, before: str, after: str) -> Meaning | None:
         from dnsd.formats.item_patterns import FLOW
 
         match = FLOW.match(line)
         if match is None or match[1] is None:
             return None
-        _, _, _, before, _, after, comment, later, record_id, *times, ending = match.groups()
+        _, _, _, head, _, tail, comment, later, record_id, *times, ending = match.groups()
         if comment is not None or record_id or times != NO_TIMES:
             return None
-        form = self._form((before, after, None, later, ending), match)
-        if form is None:
+        if (before, after) != (f"{head}content: ", tail + later + ending):
             return None
-        parse = partial(self._data_alike, form)
-        return Alike(f"{before}content: ", after + later + ending, form.rtype, form.traits, parse)
+        meaning = self._meaning((head, tail, None, later, ending), match)
+        if meaning and len(OF_LINES) < MOST_ALIKE and len(before) + len(after) <= MAX_ALIKE:
+            OF_LINES[before, after] = meaning
+        return meaning
 
     def _data_alike(self, form: ItemForm, scalar: str) -> tuple[bytes, Identity | None] | None:
         data = form.datas.get(scalar) or self._data(form, scalar)
@@ -158,6 +162,23 @@ class PlainItems:
 
     def _form(self, parts: ItemParts, match: re.Match[str]) -> ItemForm | None:
         """The form of an item with these parts; None if the item is wrong or one for the full reader."""
+        meaning = self._meaning(parts, match)
+        if meaning is None:
+            return None
+        traits, priority = meaning
+        if (comment := parts[2]) is not None:
+            text = _text(comment)
+            if len(text) > MAX_COMMENT:
+                return None
+            traits = traits._replace(comment=text)
+        return self._form_of(traits, priority)
+
+    def _form_of(self, traits: Traits, priority: int | None) -> ItemForm:
+        datas = self._datas.setdefault((traits.rtype, priority), {})
+        return ItemForm(traits.rtype, self.columns.index_of(traits), priority, datas)
+
+    def _meaning(self, parts: ItemParts, match: re.Match[str]) -> Meaning | None:
+        """The meaning of these parts but for the comment; None if the item is wrong or one for the full reader."""
         before, after, comment, later, ending = parts
         common = before, after, comment is None, later, ending
         meaning = self._meanings.get(common) or MEANINGS.get(common)
@@ -168,14 +189,7 @@ class PlainItems:
             room_in(self._meanings)[common] = meaning
             if len(MEANINGS) < MOST_ALIKE and len(before) + len(after) + len(later) + len(ending) <= MAX_ALIKE:
                 MEANINGS[common] = meaning
-        traits, priority = meaning
-        if comment is not None:
-            text = _text(comment)
-            if len(text) > MAX_COMMENT:
-                return None
-            traits = traits._replace(comment=text)
-        datas = self._datas.setdefault((traits.rtype, priority), {})
-        return ItemForm(traits.rtype, self.columns.index_of(traits), priority, datas)
+        return meaning
 
     def _owner(self, scalar: str) -> bytes | None:
         name = _text(scalar)

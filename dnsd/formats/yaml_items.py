@@ -152,7 +152,7 @@ def find_items(text: str, key: str) -> ItemLines | None:
         return None
     if "\r" in text and text.count("\r") != text.count("\r\n"):
         return None
-    if not text.isascii() and ODD_BREAK.search(text):
+    if has_odd_breaks(text):
         return None
     at = 0 if text.startswith(f"{key}:") else text.find(f"\n{key}:") + 1
     begin = KEY_REST.match(text, at + len(key) + 1) if text.startswith(f"{key}:", at) else None
@@ -162,6 +162,11 @@ def find_items(text: str, key: str) -> ItemLines | None:
     column = len(first[1])
     end = ENDS[column].search(text, first.end())
     return ItemLines(key, begin.end(), end.end() if end else len(text), column, len(text))
+
+
+def has_odd_breaks(text: str) -> bool:
+    """Whether a text has line breaks of YAML that are no lines here."""
+    return not text.isascii() and ODD_BREAK.search(text) is not None
 
 
 def parsed_rest(text: str, items: ItemLines) -> dict[str, Data] | None:

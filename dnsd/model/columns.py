@@ -335,6 +335,11 @@ class Columns:
         kept.update((first + index, one) for index, one in identities.items())
         self.traits.frombytes(traits)
 
+    @property
+    def count(self) -> int:
+        """The number of records appended."""
+        return len(self.traits)
+
     def has(self, owner: bytes) -> bool:
         """Whether a record of this name was appended."""
         return owner in self.owners or any(owner in owners for owners, _ in self._packed)

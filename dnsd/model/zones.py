@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from struct import Struct
@@ -20,7 +20,8 @@ from dnsd.wire.rdata import NS, SOA, pack_rdata, parse_rdata_text
 
 SOA_TTL_S = 3600
 NS_TTL_S = 86_400
-SOA_NUMBERS = Struct("!5I")  # serial, refresh, retry, expire, minimum: RFC 1035 §3.3.13
+SOA_NUMBERS = Struct("!4I")  # after the serial: refresh, retry, expire, minimum, RFC 1035 §3.3.13
+ALIKE = 256  # settings of SOA and NS records that are kept: most zones have the same ones
 HOSTMASTER = b"\x0ahostmaster"
 
 
@@ -123,14 +124,16 @@ class Zone:
     records: Records  # may be given as any iterable of records
     verified: bool = True  # whether the operator confirms that the zone belongs to the account
     written_times: WrittenTimes = NO_TIMES  # the times in its file
+    own_records: InitVar[int | None] = None  # the number of SOA and NS records at the apex; None: to be counted
     name_text: str = field(init=False, compare=False)  # the name as dotted text
     client_records: int = field(init=False, compare=False)  # the number of records that clients see
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, own_records: int | None) -> None:
         object.__setattr__(self, "records", Records.of(self.records))
         object.__setattr__(self, "name_text", name_text(self.name))
-        records = self.records
-        own = sum(records.rtype(index) in (SOA, NS) for index in records.owners.places(self.name))  # the server's
+        records, own = self.records, own_records
+        if own is None:
+            own = sum(records.rtype(index) in (SOA, NS) for index in records.owners.places(self.name))
         object.__setattr__(self, "client_records", len(records) - own)
 
     @property
@@ -153,7 +156,7 @@ def closest(name: bytes, zones: Mapping[bytes, T]) -> T | None:
 def apex_rdatas(
     zone_name: bytes,
     given: Mapping[int, bytes],
-    nameservers: Iterable[str],
+    nameservers: tuple[str, ...],
     soa: SoaFields,
     serial: int,
     ns_ttl: int = NS_TTL_S,
@@ -162,22 +165,43 @@ def apex_rdatas(
 
     Raises ValueError.
     """
-    hosts = tuple({host.lower(): host for host in nameservers}.values())
-    made = []
+    made: list[tuple[Traits, bytes]] = []
     if SOA not in given:
-        first = soa.mname or next(iter(hosts), None)
-        mname = _host(first) if first else given[NS]
-        rname = _host(soa.rname) if soa.rname else _hostmaster(zone_name)
-        numbers = SOA_NUMBERS.pack(serial, soa.refresh, soa.retry, soa.expire, soa.minimum)
-        made.append((Traits(SOA, soa.ttl), mname + rname + numbers))
+        traits, mname, rname, numbers = _soa_parts(soa, nameservers)
+        rdata = (mname or given[NS]) + (rname or _hostmaster(zone_name)) + serial.to_bytes(4) + numbers
+        made.append((traits, rdata))
     if NS not in given:
-        made += [(Traits(NS, ns_ttl), _host(host)) for host in hosts]
+        made += _server_rdatas(nameservers, ns_ttl)
     return made
+
+
+@lru_cache(maxsize=ALIKE)
+def _soa_parts(soa: SoaFields, nameservers: tuple[str, ...]) -> tuple[Traits, bytes, bytes, bytes]:
+    """Of an SOA record its traits, MNAME, RNAME and the numbers after the serial; a name is empty if it is not given.
+
+    Raises ValueError.
+    """
+    hosts = _distinct(nameservers)
+    mname = soa.mname or next(iter(hosts), None)
+    numbers = SOA_NUMBERS.pack(soa.refresh, soa.retry, soa.expire, soa.minimum)
+    names = (_host(mname) if mname else b"", _host(soa.rname) if soa.rname else b"")
+    return Traits(SOA, soa.ttl), *names, numbers
+
+
+@lru_cache(maxsize=ALIKE)
+def _server_rdatas(nameservers: tuple[str, ...], ttl: int) -> tuple[tuple[Traits, bytes], ...]:
+    """The NS records for these hosts. Raises ValueError."""
+    return tuple((Traits(NS, ttl), _host(host)) for host in _distinct(nameservers))
+
+
+def _distinct(hosts: Iterable[str]) -> Iterable[str]:
+    """The hosts, each in its last spelling."""
+    return {host.lower(): host for host in hosts}.values()
 
 
 @lru_cache(maxsize=4_096)
 def _host(text: str) -> bytes:
-    """The wire form of a host's name; most zones have the same ones. Raises ValueError."""
+    """The wire form of a host's name. Raises ValueError."""
     return pack_rdata(parse_rdata_text(NS, text))
 
 

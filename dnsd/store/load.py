@@ -254,11 +254,12 @@ class Loading:
     def _read_before(self, file: SourceFile, account_id: str) -> ReadZone | None:
         """The zone in a file, if it was read already: for another variant of the files, or by an earlier process."""
         which = file, file.modified, account_id
-        if which not in self._zones and (kept := self._kept.read(file, account_id, self._nameservers)):
+        found = self._zones.get(which) if self._zones else None
+        if found is None and (kept := self._kept.read(file, account_id, self._nameservers)):
             large = over_file_limit(file, self._room, self._served_texts)
             if large is None or large.warning:
-                self._zones[which] = replace(kept, large=large) if large else kept
-        return self._zones.get(which)
+                found = self._zones[which] = replace(kept, large=large) if large else kept
+        return found
 
     def _read_zone(self, file: SourceFile, account_id: str, large: Problem | None) -> ReadZone:
         if large and not large.warning:

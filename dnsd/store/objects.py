@@ -12,25 +12,25 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeAlias
 
-from dnsd.errors import Path as ObjectPath
 from dnsd.errors import Place, Problem
 from dnsd.formats.yaml_items import ItemLines, find_items, parsed_rest, rest_text
-from dnsd.formats.yaml_problems import YamlError
-from dnsd.formats.yaml_text import Data, parse_yaml
+from dnsd.formats.yaml_text import Data
 from dnsd.formats.zone_blocks import ReadBefore, ZonePart
 from dnsd.formats.zone_text import ZoneText
 from dnsd.model.columns import Columns, Records
-from dnsd.model.fields import MAX_PROBLEMS, F, Fields, validate
+from dnsd.model.fields import MAX_PROBLEMS, F, validate
 from dnsd.model.records import UNWRITTEN, Identity, RecordError, RecordFields, build_record
 from dnsd.model.times import WrittenTimes
 from dnsd.model.zones import Zone, ZoneFields, apex_rdatas, stand_in_zone, unwritten_zone_id
 from dnsd.progress import Progress, no_progress
 from dnsd.store.control_characters import ESCAPE, control_problems
 from dnsd.store.directory import FileKind, SourceFile
+from dnsd.store.file_reader import CHANGED, FileReader
 from dnsd.store.master_file import read_master_file
 from dnsd.store.text_file import Content, FileChangedError
 from dnsd.store.text_places import TextPlaces
-from dnsd.store.yaml_records import RECORDS, KnownItems, read_items, same_as_before, valid_fields
+from dnsd.store.usual_text import read_usual, usual_text, valid_fields
+from dnsd.store.yaml_records import RECORDS, KnownItems, read_items, same_as_before
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import NS, SOA, type_text
 
@@ -69,7 +69,6 @@ class ReadZone:
 
 NO_FIELDS = ZoneFields()
 NO_RECORDS = Records.of(())
-CHANGED = "the file changed while it was being read"
 REPORTED = 1_000  # records of a YAML file between reports of progress
 
 Read: TypeAlias = ReadFields[Any] | ReadZone
@@ -77,7 +76,7 @@ Read: TypeAlias = ReadFields[Any] | ReadZone
 
 def read_fields(model: type[F], file: SourceFile) -> ReadFields[F]:
     """Read a file of the form `model`."""
-    reader = _FileReader(file)
+    reader = FileReader(file)
     data = reader.data()
     if data is None:
         return ReadFields(file, None, tuple(reader.problems))
@@ -136,61 +135,13 @@ def _located(problem: Problem, read: Read, text: TextPlaces) -> Problem:
     return text.placed(replace(problem, path=path))
 
 
-class _FileReader:
-    """A file, and the problems found in it so far."""
-
-    def __init__(self, file: SourceFile) -> None:
-        self.file = file
-        self.problems: list[Problem] = [file.problem] if file.problem else []
-        self.places = TextPlaces(file)
-
-    def data(self) -> dict[str, Data] | None:
-        """The file's keys and values; None, and a problem, if the file does not hold any."""
-        if self.file.problem:
-            return None
-        try:
-            text = self.file.text()
-            data = parse_yaml(text)
-        except FileChangedError:
-            self.add_at(1, 1, CHANGED)
-            return None
-        except YamlError as error:
-            for line, column, message in error.problems:
-                self.add_at(line, column, message)
-            return None
-        if not isinstance(data, dict):
-            self.add_all(validate(Fields, data, self.file.key)[1])
-            return None
-        if ESCAPE in text:  # YAML itself allows control characters only escaped
-            self.add_all(control_problems(self.file.key, data))
-        return data
-
-    def fields(self, model: type[F], data: Data, path: ObjectPath = ()) -> F | None:
-        """The validated object at `path`; None, and problems, if it is wrong."""
-        fields, found = validate(model, data, self.file.key, path)
-        self.add_all(found)
-        return fields
-
-    def add(self, path: ObjectPath, message: str, *, warning: bool = False) -> None:
-        self.add_all([Problem(self.file.key, path, message, warning=warning)])
-
-    def add_at(self, line: int, column: int, message: str, *, warning: bool = False) -> None:
-        place = Place(self.file.path, line, column)
-        self.problems.append(Problem(self.file.key, (), message, warning=warning, place=place))
-
-    def add_all(self, problems: Iterable[Problem]) -> None:
-        """Add problems given by path, each at its position."""
-        self.problems += map(self.places.placed, problems)
-
-
-class _ZoneReader(_FileReader):
+class _ZoneReader(FileReader):
     """A zone's file, and the zone as far as it has been read."""
 
     def __init__(self, file: SourceFile, account_id: str, nameservers: tuple[str, ...], progress: Progress) -> None:
         super().__init__(file)
         self.zone: Zone | None = None  # None: the file is broken
         self.rows: Sequence[int] = ()
-        self.items: ItemLines | None = None
         self._account_id = account_id
         self._nameservers = nameservers
         self.parts: Sequence[ZonePart] = ()
@@ -207,6 +158,8 @@ class _ZoneReader(_FileReader):
             text = "" if self.file.problem else self.file.text()
         except FileChangedError:
             return False
+        if previous is None and self._read_usual(text):
+            return True
         items = find_items(text, RECORDS)
         rest = parsed_rest(text, items) if items else None
         if items is None or rest is None:
@@ -222,7 +175,6 @@ class _ZoneReader(_FileReader):
             return False
         if read.is_counted:
             self.items = items
-            self.places = TextPlaces(self.file, items)
         if ESCAPE in text:
             for key in rest:
                 own = control_problems(self.file.key, {key: rest[key]})
@@ -231,6 +183,23 @@ class _ZoneReader(_FileReader):
         self.add_all(read.problems)
         self.rows = read.rows
         self._finish(name, fields or NO_FIELDS, read.records)
+        return True
+
+    def _read_usual(self, text: str) -> bool:
+        """Read a small YAML file with fields as in another one, and plain items only. False: nothing is read."""
+        usual = usual_text(text)
+        if usual is None:
+            return False
+        try:
+            name = self._parsed_name(usual.fields.name)
+        except ValueError:
+            return False
+        columns = read_usual(self.file.key, name, text, usual.items)
+        if columns is None:
+            return False
+        self.items, self.rows = usual.items, range(len(columns.owners))
+        self._progress(len(self.rows))
+        self._finish(name, usual.fields, columns)
         return True
 
     def _read_whole(self) -> None:
@@ -291,7 +260,8 @@ class _ZoneReader(_FileReader):
             columns, records = found, NO_RECORDS
         else:
             columns, records = Columns(), found.records() if isinstance(found, Columns) else found
-        at_apex = _first_of_types(records, name) if records else {}
+        at_apex = _first_of_types(records, name) if records is not NO_RECORDS else {}
+        count = len(records) or columns.count
         if not nameservers and NS not in at_apex:
             nameservers = PLACEHOLDER_NAMESERVERS
             message = "the zone has no name servers; give them here or as `nameservers` in dnsd.yaml"
@@ -304,7 +274,8 @@ class _ZoneReader(_FileReader):
                     columns.put(name, traits, rdata)
             except ValueError as error:
                 self.add(("soa",), str(error))
-            records = records.followed_by(columns.records())
+            made = columns.records()
+            records = made if records is NO_RECORDS else records.followed_by(made)
         self.zone = Zone(
             key=self.file.key,
             id=fields.id or unwritten_zone_id(name_text(name)),
@@ -316,6 +287,7 @@ class _ZoneReader(_FileReader):
             records=records,
             verified=fields.verified,
             written_times=_written_times(fields, records.identities.get(at_apex.get(SOA, -1), UNWRITTEN)),
+            own_records=None if at_apex else len(records) - count,
         )
 
     def _name(self, given: str | None) -> bytes | None:

@@ -43,12 +43,13 @@ def too_large(
     files: Collection[SourceFile], room: Room, served_texts: Callable[[], Collection[Content]]
 ) -> Mapping[SourceFile, Problem]:
     """The zones' files for which the memory does not suffice: an error each, or a warning if it was served before."""
-    needed = {file: room.needed(file.content.size) for file in files}
-    over = {file for file in files if file.content.size > room.file}
-    total = sum(needed.values())
+    sizes = [file.content.size for file in files]
+    total = room.needed(sum(sizes))
     left = _left(room, total)
-    if total <= left and not over:
+    if total <= left and max(sizes, default=0) <= room.file:
         return {}
+    needed = {file: room.needed(size) for file, size in zip(files, sizes, strict=True)}
+    over = {file for file in files if file.content.size > room.file}
     found = {}
     texts = served_texts()
     served = {file: file.content in texts for file in files}

@@ -57,7 +57,8 @@ class Content:
     @property
     def size(self) -> int:
         """The octets of the text."""
-        return sum(block.size for block in self.blocks)
+        blocks = self.blocks
+        return blocks[0].size if len(blocks) == 1 else sum(block.size for block in blocks)
 
     @property
     def on_disk(self) -> Content:
@@ -263,10 +264,12 @@ def _pieces(path: str | Path, most: int, status: os.stat_result) -> Iterator[byt
     size = 0
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # ten thousand files: a file object would double the time of each
     try:
-        while octets := os.read(fd, min(BLOCK, max(status.st_size - size + 1, LEAST_READ))):
+        while octets := os.read(fd, wanted := min(BLOCK, max(status.st_size - size + 1, LEAST_READ))):
             size += len(octets)
             _check_size(size, most)
             yield octets
+            if size == status.st_size and len(octets) < wanted:  # the end: ten thousand files need no second read
+                break
     finally:
         os.close(fd)
 

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import takewhile
 from typing import NamedTuple
 
 from dnsd.errors import Problem
 from dnsd.formats.plain_items import PlainItems, begins_plain
 from dnsd.formats.yaml_items import (
-    ALIKE,
     BLANK,
-    MAX_ALIKE,
     ItemLines,
     Same,
     changed_items,
-    parsed_again,
     parsed_items,
     same_parts,
 )
-from dnsd.formats.yaml_text import FORBIDDEN, Data
+from dnsd.formats.yaml_text import FORBIDDEN
 from dnsd.model.columns import Columns, Records
 from dnsd.model.fields import MAX_PROBLEMS, validate
 from dnsd.model.records import Record, RecordError, RecordFields, build_record
-from dnsd.model.zones import ZoneFields
 from dnsd.store.blocks import TextBlock
 from dnsd.store.control_characters import ESCAPE, control_problems
 from dnsd.store.text_file import Content
@@ -97,19 +93,6 @@ def _same_octets(blocks: Sequence[TextBlock], others: Sequence[TextBlock]) -> in
     return sum(block.size for block, _ in pairs)
 
 
-def valid_fields(key: str, text: str, data: Mapping[str, Data]) -> tuple[ZoneFields | None, list[Problem]]:
-    """The fields of the zone with this key, from its text without the items, and from what that means."""
-    fields = _usual_fields(text) if len(text) <= MAX_ALIKE else None
-    return (fields, []) if fields else validate(ZoneFields, data, key)
-
-
-@lru_cache(maxsize=ALIKE)
-def _usual_fields(text: str) -> ZoneFields | None:
-    """The fields in such a text, if they are valid: small zones often differ in nothing but their items."""
-    data, _ = parsed_again(text)
-    return validate(ZoneFields, {**data, RECORDS: None}, "")[0] if isinstance(data, dict) else None
-
-
 class _Reader:
     """Reads items one after another."""
 
@@ -121,7 +104,7 @@ class _Reader:
         self.controls: list[Problem] = []  # warnings of control characters
         self._key, self._zone_name = key, zone_name
         self._text, self._items = text, items
-        interpret = partial(_interpreted, key=key, zone_name=zone_name, items=items)  # without a cycle through this
+        interpret = partial(interpreted, key=key, zone_name=zone_name, items=items)  # without a cycle through this
         self._plain = PlainItems(zone_name, self.columns, interpret)
 
     def read(self, start: int, end: int, progress: Callable[[int], None]) -> bool:
@@ -174,7 +157,7 @@ class _Reader:
         return items is not None
 
 
-def _interpreted(lines: str, *, key: str, zone_name: bytes, items: ItemLines) -> tuple[Record, int | None] | None:
+def interpreted(lines: str, *, key: str, zone_name: bytes, items: ItemLines) -> tuple[Record, int | None] | None:
     """The record in the text of one item, and its `priority`; None if the item is wrong."""
     found = parsed_items(lines, items)
     if not found or len(found) > 1 or any(control_problems(key, found[0])):

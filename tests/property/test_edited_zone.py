@@ -8,6 +8,7 @@ import pytest
 
 from dnsd.compile import build as module
 from dnsd.compile import edited_zone as edits
+from dnsd.compile import zone as compile_zone
 from dnsd.compile.build import Options, build_snapshot
 from dnsd.engine.snapshot import BuiltZone, Snapshot
 from dnsd.model.columns import Records
@@ -78,6 +79,11 @@ def test_edited_zone_equals_one_packed_from_nothing(seed: int, monkeypatch: pyte
         fresh = build_snapshot(world, Options(()))
         assert list(current.names.table.entries()) == list(fresh.names.table.entries())
         assert built(current) == built(fresh)
+        with monkeypatch.context() as patch:
+            patch.setattr(compile_zone, "SMALL", 0)
+            apart = build_snapshot(world, Options(()))
+        assert list(apart.names.table.entries()) == list(fresh.names.table.entries())
+        assert built(apart) == built(fresh)
         records = edited(records, kinds, rng)
     assert sum(ways) > STEPS // 4 or any("NS" in kind or "CNAME" in kind for kind in kinds)
 

@@ -16,7 +16,7 @@ from dnsd.formats.yaml_item_edit import FEW, ItemEdit, edited_list
 from dnsd.formats.yaml_text import parse_yaml
 from dnsd.model.columns import Columns
 from dnsd.model.records import Record
-from dnsd.store import objects
+from dnsd.store import file_reader, objects, usual_text
 from dnsd.store.blocks import cut, digest_of
 from dnsd.store.directory import FileKind, SourceFile
 from dnsd.store.objects import ReadZone, located, read_zone
@@ -240,9 +240,13 @@ def seen(text: str, found: ReadZone) -> tuple[Any, ...]:
 def test_items_read_one_by_one_are_those_of_the_whole_text(text: str) -> None:
     found = read(text)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objects, "usual_text", lambda *_: None)
+        divided = read(text)
         patch.setattr(objects, "find_items", lambda *_: None)
         whole = read(text)
     assert seen(text, found) == seen(text, whole)
+    assert seen(text, divided) == seen(text, whole)
+    assert found.items == divided.items
 
 
 without_compiler = pytest.mark.skipif(plain_items.compiled is None, reason="no compiler was found")
@@ -299,9 +303,10 @@ BLOCK = "  - name: n{0}\n    type: A\n    content: 192.0.2.{0}\n    ttl: 300  # 
 def test_items_of_one_form_are_parsed_once(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed = []
     yaml_items.parsed_again.cache_clear()
+    usual_text._fields_before.cache_clear()
     monkeypatch.setattr(plain_items, "MEANINGS", {})
     monkeypatch.setattr(yaml_items, "parse_yaml", lambda *args, **rest: parsed.append(1) or parse_yaml(*args, **rest))
-    monkeypatch.setattr(objects, "parse_yaml", lambda *_, **__: pytest.fail("the whole text is parsed"))
+    monkeypatch.setattr(file_reader, "parse_yaml", lambda *_, **__: pytest.fail("the whole text is parsed"))
     found = read("records:\n" + "".join(form.format(number, TIME) for number in range(50)))
     assert [record.comment for record in found.zone.records][:50] == [f"number {number}" for number in range(50)]
     assert list(found.rows) == list(range(50))
@@ -309,6 +314,28 @@ def test_items_of_one_form_are_parsed_once(form: str, monkeypatch: pytest.Monkey
     again = read("records:\n" + "".join(form.format(number, TIME) for number in range(50, 60)))
     assert [record.comment for record in again.zone.records][:10] == [f"number {number}" for number in range(50, 60)]
     assert len(parsed) == 2  # another zone's text has the same form
+
+
+@pytest.mark.parametrize("head", ["", "name: x.example\n", "# c\nsoa: {retry: 7}\n"])
+@pytest.mark.parametrize("form", [FLOW, BLOCK])
+def test_a_text_with_fields_as_in_another_zone_is_not_divided_again(
+    head: str, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read(f"{head}records:\n{form.format(1, TIME)}")
+    for module in (objects, usual_text):
+        monkeypatch.setattr(module, "find_items", lambda *_: pytest.fail("the text is divided"))
+    found = read(f"{head}records:\n{form.format(2, TIME)}{form.format(3, TIME)}")
+    assert list(found.rows) == [0, 1]
+    with pytest.raises(pytest.fail.Exception):
+        read(f"{head}records:\n{form.format(2, TIME)}paused: true\n")
+
+
+@without_compiler
+def test_the_texts_around_a_content_are_interpreted_once_for_all_zones(monkeypatch: pytest.MonkeyPatch) -> None:
+    item = "- {{name: a, type: A, content: 192.0.2.1, ttl: {0}}}\n"
+    read(f"records:\n{item.format(4711)}")
+    monkeypatch.setattr(item_patterns, "FLOW", None)
+    assert [record.ttl for record in read(f"records:\n{item.format(4711) * 2}").zone.records][:2] == [4711] * 2
 
 
 @st.composite

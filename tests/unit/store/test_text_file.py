@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -232,6 +233,26 @@ def test_file_over_the_limit_says_so_where_the_served_texts_cannot_be_read(tmp_p
     found = read_file(str(tmp_path / "z"), "a1/zones/x", FileKind.ZONE_YAML, previous=None, now_ns=2**62, limit=limit)
     assert found.problem
     assert "1,200 octets are over `limits.file_mib`" in found.problem.message
+
+
+def test_small_file_is_read_with_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    counted = vars(os) | {"read": lambda *of: calls.append(1) or os.read(*of)}
+    monkeypatch.setattr(text_file, "os", SimpleNamespace(**counted))
+    monkeypatch.setattr(text_file, "BLOCK", 2**20)
+    for size in (1, 4_095, 4_096, 70_000):
+        (tmp_path / "z").write_bytes(b"x" * size)
+        calls.clear()
+        assert read_content(tmp_path / "z").size == size
+        assert len(calls) == 1
+
+
+def test_file_that_grows_after_its_status_is_read_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "z").write_bytes(b"abc")
+    status = os.stat(tmp_path / "z")
+    for size in (4, 4_096, 9_000):
+        (tmp_path / "z").write_bytes(b"x" * size)
+        assert read_content(tmp_path / "z", status=status).size == size
 
 
 def test_file_that_grows_while_it_is_read_stops_at_the_limit() -> None:
