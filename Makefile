@@ -94,7 +94,7 @@ format: $(VENV)/.test
 lock: $(VENV)/.python
 	@$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 	@$(LOCK) --extra build --output-file constraints.txt
-	@$(LOCK) --extra build --extra dev --constraint constraints.txt --output-file constraints-dev.txt
+	@$(LOCK) --extra build --extra fleet --extra dev --constraint constraints.txt --output-file constraints-dev.txt
 	@sed -i '1i# $(LOCKED)' constraints.txt constraints-dev.txt
 
 clean:

@@ -24,7 +24,7 @@ LAYERS = [
     {"outbound", "settings", "worker"},
     {"app"},
     {"manage"},
-    {"api"},
+    {"api", "fleet"},
     {"dashboard"},
     {"control"},
     {"web"},
@@ -54,25 +54,27 @@ WORKER = {
 CONFINED = {
     "yaml": {"formats"},
     "pydantic": {"api", "model", "settings"},
-    "asyncio": {"api", "control", "net", "outbound", "process", "serve", "web", "worker"},
+    "asyncio": {"api", "control", "fleet", "net", "outbound", "process", "serve", "web", "worker"},
     "jinja2": {"dashboard"},
     "socket": {"control", "log", "net", "process", "serve", "web", "wire"},
     "click": {"cli"},
     "httpx": {"cli"},
     "dnslib": set(),
+    "nats": {"fleet"},
     "prometheus_client": {"web"},
     "psutil": {"control"},
     "publicsuffixlist": {"model"},
     "siphash24": {"wire"},
+    "sqlite3": {"store"},
     "starlette": {"api", "dashboard", "web"},
     "uvicorn": {"web"},
-    "cryptography": {"net"},
+    "cryptography": {"fleet", "net"},
     "watchfiles": {"store"},
 }
 # The slow libraries, of which a command imports only these before it starts its work.
 SLOW = {
-    *("asyncio", "cryptography", "dns", "httpx", "jinja2", "psutil", "publicsuffixlist", "pydantic"),
-    *("ssl", "starlette", "uvicorn", "watchfiles", "yaml"),
+    *("asyncio", "cryptography", "dns", "httpx", "jinja2", "nats", "psutil", "publicsuffixlist", "pydantic"),
+    *("sqlite3", "ssl", "starlette", "uvicorn", "watchfiles", "yaml"),
 }
 RULES = {"dns", "pydantic", "ssl", "yaml"}  # of settings and data
 COMMANDS = {
@@ -90,6 +92,7 @@ COMMANDS = {
     "zone": {*RULES, "publicsuffixlist"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
+OF_A_FLEET = [PACKAGE / "store" / "replica.py"]  # and all of `fleet`: no other module imports them when it is imported
 
 
 def part_of(module: Path) -> str:
@@ -188,6 +191,18 @@ def test_a_command_runs_with_only_what_it_needs(tmp_path: Path, words: list[str]
 
 def test_every_command_has_its_imports() -> None:
     assert set(COMMANDS) == set(COMMAND_MODULES)
+
+
+def test_a_standalone_server_loads_nothing_of_a_fleet() -> None:
+    parts = {part for layer in LAYERS for part in layer} - {"fleet", "__init__", "__main__"}
+    modules = [
+        ".".join(module.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for module in MODULES
+        if part_of(module) in parts and module.stem != "__init__" and module not in OF_A_FLEET
+    ]
+    loaded = loaded_by("from importlib import import_module\n" + f"for name in {modules!r}: import_module(name)")
+    assert "dnsd.serve.start" in loaded or "dnsd.control.current" in loaded
+    assert {name for name in loaded if name.startswith("dnsd.fleet")} | {"nats", "sqlite3"} & loaded == set()
 
 
 def test_a_worker_loads_no_yaml_and_no_pydantic() -> None:

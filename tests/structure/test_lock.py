@@ -16,7 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 FILES = {
     "constraints.txt": [*PROJECT["dependencies"], *EXTRAS["build"]],
-    "constraints-dev.txt": [*PROJECT["dependencies"], *EXTRAS["build"], *EXTRAS["dev"]],
+    "constraints-dev.txt": [*PROJECT["dependencies"], *EXTRAS["build"], *EXTRAS["fleet"], *EXTRAS["dev"]],
     "tests/api/cloudflare-4.txt": [],
 }
 PIN = re.compile(
