@@ -19,6 +19,7 @@ MODULES = {
     "check": ("check",),
     "completion": ("completion",),
     "explain": ("explain",),
+    "fleet": ("fleet",),
     "map": ("maps", "map_parts", "map_pending", "map_drains"),
     "reload": ("reload",),
     "schema": ("schema",),

@@ -1,0 +1,167 @@
+"""X.509 certificates of a fleet (RFC 5280), all with Ed25519 keys (RFC 8410). No files and no network.
+
+The root signs servers and, for each control, an intermediate authority, which signs the control and edges. Servers'
+certificates name their addresses; an edge's names none and is for clients alone, so that an edge cannot pose as a
+server.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from dnsd.errors import DnsdError
+
+BEFORE = timedelta(hours=1)  # validity begins earlier than now, as clocks differ
+ROOT_LIFE = timedelta(days=20 * 365)
+AUTHORITY_LIFE = timedelta(days=5 * 365)
+SERVER_LIFE = timedelta(days=2 * 365)  # renewed with the root folder, which is kept offline
+NODE_LIFE = timedelta(days=90)  # of controls and edges, renewed without a person
+CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
+
+
+class CertificateError(DnsdError):
+    """A key, a certificate or a request that cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A certificate that signs others, with its key; `chain` are the certificates from it up to below the root."""
+
+    certificate: x509.Certificate
+    key: Ed25519PrivateKey
+    chain: tuple[x509.Certificate, ...] = ()
+
+    def issue(
+        self,
+        name: str,
+        key: Ed25519PublicKey,
+        *,
+        now: datetime,
+        life: timedelta,
+        uses: Iterable[x509.ObjectIdentifier] = (CLIENT,),
+        hosts: Iterable[str] = (),
+    ) -> bytes:
+        """A certificate with its chain in PEM; it ends with the authority's at the latest.
+
+        `hosts` are DNS names and addresses.
+        """
+        builder = self._signed(name, key, now, life)
+        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        builder = builder.add_extension(_usage(signs=False), critical=True)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(uses), critical=False)
+        if names := [_general_name(host) for host in hosts]:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return b"".join(map(pem, (builder.sign(self.key, None), *self.chain)))
+
+    def issue_authority(self, name: str, *, now: datetime) -> Authority:
+        """An intermediate authority that may sign nodes alone (path length 0)."""
+        key = Ed25519PrivateKey.generate()
+        builder = self._signed(name, key.public_key(), now, AUTHORITY_LIFE)
+        certificate = _of_authority(builder, key.public_key(), 0).sign(self.key, None)
+        return Authority(certificate, key, (certificate, *self.chain))
+
+    def _signed(self, name: str, key: Ed25519PublicKey, now: datetime, life: timedelta) -> x509.CertificateBuilder:
+        """A certificate's builder with everything that comes from its issuer."""
+        end = min(now + life, self.certificate.not_valid_after_utc)
+        builder = _builder(_subject(name), self.certificate.subject, key, now, end)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        return builder.add_extension(issuer, critical=False)
+
+
+def root_authority(now: datetime) -> Authority:
+    """A new root, which may have authorities below it, and they none (path length 1)."""
+    key, name = Ed25519PrivateKey.generate(), _subject("dnsd fleet root")
+    builder = _builder(name, name, key.public_key(), now, now + ROOT_LIFE)
+    return Authority(_of_authority(builder, key.public_key(), 1).sign(key, None), key)
+
+
+def request_of(name: str, key: Ed25519PrivateKey) -> bytes:
+    """A request for a certificate in PEM (RFC 2986): it proves that the sender has the key."""
+    return (
+        x509.CertificateSigningRequestBuilder().subject_name(_subject(name)).sign(key, None).public_bytes(Encoding.PEM)
+    )
+
+
+def parse_request(octets: bytes) -> Ed25519PublicKey:
+    """The key in a request, its signature verified; the name in it has no meaning. Raises CertificateError."""
+    try:
+        request = x509.load_pem_x509_csr(octets)
+        key, is_signed = request.public_key(), request.is_signature_valid
+    except Exception:  # parsers of foreign octets: ValueError, TypeError, UnsupportedAlgorithm, also Rust's panics
+        raise CertificateError("this is not a certificate request in PEM") from None
+    if not isinstance(key, Ed25519PublicKey) or not is_signed:
+        raise CertificateError("the certificate request needs an Ed25519 key and its signature")
+    return key
+
+
+def pem(certificate: x509.Certificate) -> bytes:
+    """A certificate in PEM."""
+    return certificate.public_bytes(Encoding.PEM)
+
+
+def pem_key(key: Ed25519PrivateKey) -> bytes:
+    """A private key in PEM, a secret."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def parse_key(octets: bytes) -> Ed25519PrivateKey:
+    """The private key in PEM. Raises CertificateError."""
+    try:
+        key = load_pem_private_key(octets, password=None)
+    except (ValueError, TypeError):
+        raise CertificateError("this is not a private key in PEM without a passphrase") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise CertificateError("this is not an Ed25519 key")
+    return key
+
+
+def parse_chain(octets: bytes) -> list[x509.Certificate]:
+    """The certificates in PEM, at least one. Raises CertificateError."""
+    try:
+        return x509.load_pem_x509_certificates(octets)
+    except ValueError:
+        raise CertificateError("this is not a certificate in PEM") from None
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: Ed25519PublicKey, now: datetime, end: datetime
+) -> x509.CertificateBuilder:
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
+    return builder.serial_number(x509.random_serial_number()).not_valid_before(now - BEFORE).not_valid_after(end)
+
+
+def _of_authority(builder: x509.CertificateBuilder, key: Ed25519PublicKey, below: int) -> x509.CertificateBuilder:
+    """With the extensions of an authority with up to `below` authorities in a chain below it."""
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=below), critical=True)
+    builder = builder.add_extension(_usage(signs=True), critical=True)
+    return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+
+
+def _usage(*, signs: bool) -> x509.KeyUsage:
+    others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    never = dict.fromkeys((*others, "encipher_only", "decipher_only"), False)
+    return x509.KeyUsage(digital_signature=not signs, key_cert_sign=signs, crl_sign=signs, **never)
+
+
+def _subject(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)

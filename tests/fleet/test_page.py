@@ -1,0 +1,98 @@
+"""The commands of docs/fleet.md, run as they stand there; only addresses are of loopback."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from dnsd.fleet.root import load_root
+from tests.fleet.servers import NatsServer, free_servers, running
+from tests.limits import HANG_S
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "fleet.md").read_text()
+BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+STEPS = """fleet has the keys of a new fleet.
+
+Next:
+  copy fleet/servers/n1 to 192.0.2.1, and start nats-server in the copy:
+      nats-server -c nats.conf
+  copy fleet/controls/c1 to the machine for the control c1
+  move fleet to a place off these machines: it can make and withdraw every key of the fleet
+"""
+
+
+def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    run = ["sh", "-ec", command]
+    return subprocess.run(
+        run, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False, timeout=HANG_S
+    )
+
+
+def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
+    init, start, renew, revoke = BLOCKS
+    for server in free_servers(3):
+        init = init.replace(f"=192.0.2.{int(server.name[1:]) + 1}", f"={server.host}:{server.port}")
+    made = shell(init, tmp_path)
+    assert (made.returncode, made.stderr) == (0, "")
+    assert made.stdout.splitlines() == [
+        *(f"server\tn{number}\tfleet/servers/n{number}" for number in (1, 2, 3)),
+        "control\tcontrol\tfleet/controls/control",
+    ]
+    again = shell(init, tmp_path)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "exists, and nothing in it was changed: choose a new name" in again.stderr
+    root = load_root(tmp_path / "fleet")
+    assert start == "cd fleet/servers/n1\nnats-server -c nats.conf\n"
+    with running(root) as servers:
+        before = (servers[0].folder / "cert.pem").read_bytes()
+        assert shell(renew, tmp_path).stdout == "renewed fleet/servers/n1\n"
+        assert (servers[0].folder / "cert.pem").read_bytes() != before
+        servers[0].reload()
+        revoked = shell(revoke, tmp_path)
+        assert (revoked.returncode, revoked.stdout) == (0, "n1: done\nn2: done\nn3: done\n"), revoked.stderr
+    with NatsServer(root, root.servers[0]):
+        again = shell("dnsd fleet revoke fleet", tmp_path)
+        assert (again.returncode, again.stdout) == (1, "n1: done\nn2: no answer\nn3: no answer\n"), again.stderr
+
+
+def test_a_terminal_shows_what_to_do_next(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "dnsd", "fleet", "init", "fleet", "--server", "n1=192.0.2.1", "--control", "c1"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=theirs) as process:
+        os.close(theirs)
+        with open(ours, "rb", buffering=0) as terminal:
+            shown = b""
+            with suppress(OSError):  # EIO: the command has ended
+                while octets := terminal.read(4096):
+                    shown += octets
+    assert process.returncode == 0
+    assert shown.decode().replace("\r\n", "\n") == STEPS
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        ("init fleet", 2, "Missing option '--server'"),
+        ("init fleet --server n1", 2, "--server: 'n1' is not NAME=ADDRESS, such as n1=192.0.2.1"),
+        ("init fleet --server n1=192.0.2.1 --server n2=192.0.2.2", 1, "use 1 server, or 3 or 5"),
+        ("init fleet --server n1=192.0.2.1 --control A", 1, "'A' is not the name of a node"),
+        ("revoke fleet --edge U --control c", 2, "--edge and --control exclude each other"),
+        ("revoke fleet --control c", 1, "fleet/ca.pem cannot be read: No such file"),
+        ("renew fleet n1", 1, "fleet/ca.pem cannot be read: No such file"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_words(tmp_path: Path, words: str, status: int, message: str) -> None:
+    run = shell(f"dnsd fleet {words}", tmp_path)
+    assert (run.returncode, run.stdout) == (status, "")
+    assert message in run.stderr
+    assert [*tmp_path.iterdir()] == []
