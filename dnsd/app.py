@@ -20,7 +20,7 @@ from dnsd.compile.build import BuiltChange, build_snapshot, flattening_problems
 from dnsd.compile.foreign import foreign_answers
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import InvalidDataError, Problem, in_order
-from dnsd.formats.zone_text import ZoneText
+from dnsd.formats.kept_items import ReadAlready
 from dnsd.model.advertisement import NO_ROUTES, Routes, observed_warnings
 from dnsd.model.dataset import Dataset
 from dnsd.model.quota_rules import Uses, quota_warnings, uses_of
@@ -197,13 +197,13 @@ def load_change(
     previous: Loaded,
     files: Files,
     now: datetime,
-    read: Mapping[SourceFile, ZoneText] = MappingProxyType({}),
+    read: Mapping[SourceFile, ReadAlready] = MappingProxyType({}),
     *,
     known: LoadedChange | None = None,
 ) -> Loaded:
     """Load a change that makes `files` the served files at the time `now`; return `previous` itself if they are equal.
 
-    The unserved files of held accounts stay unchanged; `read` has master files that were read already, and `known` is
+    The unserved files of held accounts stay unchanged; `read` has what is known of zones' texts already, and `known` is
     the same change as loaded on top of other data. Raises InvalidDataError.
     """
     if files == previous.files:
@@ -246,30 +246,36 @@ def _built(
     before = previous.snapshot if previous else kept.snapshot(stored.objects.zones)
     known = BuiltChange(change.before.snapshot, change.after.snapshot) if change else None
     snapshot = build_snapshot(stored.dataset, settings.options, before, observed=observed, known=known)
+    dataset, places = stored.dataset, dict(stored.places)
+
+    def located(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        found = stored.located(problems, previous.stored if previous else None)
+        places.update(found)
+        return tuple(found.values())
+
     if previous and snapshot.names is previous.snapshot.names:
         flattening = previous.flattening
     else:
-        flattening = tuple(stored.locate(flattening_problems(snapshot)))
-    if previous and flattening is previous.flattening and stored.dataset.barred == previous.dataset.barred:
+        flattening = located(flattening_problems(snapshot))
+    if previous and flattening is previous.flattening and dataset.barred == previous.dataset.barred:
         foreign = previous.foreign
     else:
-        foreign = tuple(stored.locate(foreign_answers(stored.dataset, snapshot)))
-    dataset = stored.dataset
-    unseen = stored.locate(observed_warnings(dataset.accounts, dataset.maps.values(), observed))
+        foreign = located(foreign_answers(dataset, snapshot))
+    unseen = located(observed_warnings(dataset.accounts, dataset.maps.values(), observed))
     uses = uses_of(dataset)
-    over = stored.locate(quota_warnings(dataset, uses, settings.quotas))
+    over = located(quota_warnings(dataset, uses, settings.quotas))
     found = (*stored.warnings, *flattening, *foreign, *unseen, *over)
     if any(not problem.warning for problem in found):
         raise InvalidDataError(found)
     return Loaded(
         settings=settings,
-        dataset=stored.dataset,
+        dataset=dataset,
         snapshot=snapshot,
         warnings=in_order(found),
         source=source,
         files=served.files,
         held=served.held,
-        stored=stored,
+        stored=replace(stored, places=places),
         settings_file=settings_file,
         flattening=flattening,
         foreign=foreign,

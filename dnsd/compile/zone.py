@@ -38,9 +38,10 @@ STORED = 0  # the name's records stand in its row
 RULED = 1  # likewise, and the name has a rule
 APART = 2  # the name's row depends on more than the traits of its records
 SEVERAL = 4  # beside the others: the name has several records
-NOT_HIDDEN = 256
+HIDDEN = 8  # likewise: the edge answers in place of the record
 IS_RULED = bytes(mark & RULED for mark in range(256))
 IS_SINGLE = bytes(mark in (STORED, RULED) for mark in range(256))
+IS_SINGLE_HIDDEN = bytes(mark in (HIDDEN | STORED, HIDDEN | RULED) for mark in range(256))
 IS_APART = bytes(bool(mark & APART) for mark in range(256))
 
 
@@ -89,9 +90,9 @@ class ZonePacker:
         ]
         self.hides = any(treatment.is_hidden for treatment in self.treatments)
         self.servers = self.records.of_types({NS})
-        self.proxied_names: list[bytes] = []
-        self.rules = bytearray()  # of the proxied names
-        self.proxied_apart: set[bytes] = set()  # those that are packed apart
+        self.proxied: list[Sequence[bytes]] = []  # columns of the proxied names, but for those that are packed apart
+        self.rules = bytearray()  # of the proxied names, and then of those
+        self.proxied_apart: dict[bytes, None] = {}  # those that are packed apart, in order
 
     @cached_property
     def asked(self) -> set[bytes] | None:
@@ -147,21 +148,23 @@ class ZonePacker:
     def keep_proxied(self, before: BuiltZone, changed: Set[bytes]) -> None:
         """Put the proxied names of the zone before, without the changed ones, in front of those found here."""
         if changed.isdisjoint(before.proxied_names):
-            self.proxied_names[:0], self.rules[:0] = before.proxied_names, before.rules
+            self.proxied, self.rules[:0] = [before.proxied_names], before.rules
         else:
             is_kept = [name not in changed for name in before.proxied_names]
-            self.proxied_names[:0] = compress(before.proxied_names, is_kept)
+            self.proxied = [OctetColumn.of([*compress(before.proxied_names, is_kept)])]
             self.rules[:0] = bytes(compress(before.rules, is_kept))
 
     def built(self, apex: Apex) -> BuiltZone:
         """The zone, after all rows were made."""
         aliases, dnames = self._aliases(), self.records.of_types({DNAME})
+        apart = [OctetColumn.of([*self.proxied_apart])] if self.proxied_apart else []
+        columns = [one for one in (*self.proxied, *apart) if isinstance(one, OctetColumn)]
         return BuiltZone(
             zone=self.zone,
             applies_maps=self.applies_maps,
             apex=apex,
             number=self.number,
-            proxied_names=OctetColumn.of(self.proxied_names) if self.proxied_names else NO_NAMES,
+            proxied_names=OctetColumn.joined([(one, 0, len(one)) for one in columns]) if columns else NO_NAMES,
             rules=bytes(self.rules),
             aliases_at=array("I", aliases) if aliases else (),
             flattened_at=frozenset(filter(self._is_flattened, aliases)),
@@ -190,15 +193,21 @@ class ZonePacker:
 
     def _rows_of_single(self, marks: Marks) -> bytes:
         """The rows of names with one record that does not stand apart."""
-        records = self.records
         order = marks.places(IS_SINGLE)
         if self.hides:
-            rules = [treatment.rule if treatment.is_hidden else NOT_HIDDEN for treatment in self.treatments]
-            found = [rules[records.traits[index]] for index in order]
-            is_hidden = [rule != NOT_HIDDEN for rule in found]
-            self.proxied_names += records.owners.at(array("I", compress(order, is_hidden)))
-            self.rules += bytes(compress(found, is_hidden))
+            self._find_proxied(marks)
         return self._rows(order, None, marks)
+
+    def _find_proxied(self, marks: Marks) -> None:
+        """Find the proxied names among these, without an object for each."""
+        records, found, rules = self.records, Marks(marks), Marks(len(marks))
+        for rule in {one.rule for one in self.treatments if one.is_hidden}:
+            indexes = records.of_traits(bytes(one.is_hidden and one.rule == rule for one in self.treatments))
+            found.set(indexes, HIDDEN)
+            rules.set(indexes, rule)
+        if order := found.places(IS_SINGLE_HIDDEN):
+            self.proxied.append(records.owners.among(order))
+            self.rules += bytes(compress(rules, found.translate(IS_SINGLE_HIDDEN)))
 
     def _rows_of_several(self, marks: Marks) -> Iterator[bytes]:
         """The rows of all other names."""
@@ -242,8 +251,7 @@ class ZonePacker:
         rule = FLATTENED if CNAME in by_type and self._is_flattened(by_type[CNAME][0]) else AS_STORED
         if proxied and not self._is_cut_off(indexes[0]):
             rule = self._edge({self._traits(index).settings for index in proxied})
-            self.proxied_apart.add(owner)
-            self.proxied_names.append(owner)
+            self.proxied_apart[owner] = None
             self.rules.append(rule | (OWN_HTTPS if HTTPS in by_type else 0))
         if proxied and (rule & EDGE or owner not in self.hosts):
             by_type = {rtype: of for rtype, of in by_type.items() if rtype not in HIDDEN_BY_EDGE}

@@ -19,7 +19,6 @@ from dnsd.control.guarded import UnsettledError
 from dnsd.control.loading import Loader
 from dnsd.control.publish import Publisher
 from dnsd.control.waiting import WaitingChange, WaitingChanges
-from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import LongChangeError
 from dnsd.log import Log
 from dnsd.manage.change import (
@@ -30,6 +29,7 @@ from dnsd.manage.change import (
     MovedOnError,
     Pace,
     StaleError,
+    begin_change,
     draw_up,
     testified,
     write_change,
@@ -37,9 +37,10 @@ from dnsd.manage.change import (
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.contents import forget_contents
 from dnsd.process.memory import trim
+from dnsd.process.snapshot_file import BegunTable
 from dnsd.process.tasks import in_thread
 from dnsd.store.journal import finish_change
-from dnsd.store.write import Evidence
+from dnsd.store.write import Evidence, discard_begun
 
 T = TypeVar("T")
 
@@ -141,6 +142,8 @@ class ChangeQueue:
             found: DrawnUp[Drawn[Any]] | None = None
             try:
                 found = await planned_by(change.author, partial(self._drawn_aside, change))
+                if found and isinstance(found.outcome, Drawn) and not change.future.done():
+                    await self._begin(change, found.outcome)
             except Exception as error:  # its requester gets the error
                 found = DrawnUp(error, 0.0)
             except BaseException as error:
@@ -148,15 +151,23 @@ class ChangeQueue:
                 raise
             finally:
                 self._waiting.end_aside(change, found)
-            if found and isinstance(found.outcome, Drawn):
-                self._begin_to_save(change, found.outcome.after.snapshot)
             self._go_on()
 
-    def _begin_to_save(self, change: WaitingChange, snapshot: Snapshot) -> None:
-        """Have a snapshot with a change begun to be saved, while the changes of others are made."""
-        task = asyncio.create_task(self._publisher.begin_to_save(snapshot, change.future))
+    async def _begin(self, change: WaitingChange, drawn: Drawn[Any]) -> None:
+        """Write most of what a change will need on disk, while the changes of others are made."""
+        table = asyncio.ensure_future(self._publisher.begin_to_save(drawn.after.snapshot))
+        with suppress(OSError):  # the change itself will tell
+            change.begun = await in_thread(partial(begin_change, drawn))
+        task = asyncio.create_task(self._forget_begun(change, await table))
         self._begun.add(task)
         task.add_done_callback(self._begun.discard)
+
+    async def _forget_begun(self, change: WaitingChange, table: BegunTable | None) -> None:
+        """Remove what was begun for a change, unless it is part of what was made, once its outcome is known."""
+        begun = change.begun
+        await asyncio.wait([change.future])
+        await in_thread(partial(discard_begun, begun))
+        await self._publisher.forget_begun(table)
 
     def _drawn_aside(self, change: WaitingChange) -> DrawnUp[Drawn[Any]] | None:
         """A change drawn up on the data of now: it may have waited long for this."""
@@ -217,7 +228,10 @@ class ChangeQueue:
         await self._brake.keep(trial.book)  # first: a sum without its change is corrected by the next check
         if loaded is not before or beside:
             read, journal = self._current.source or before.source, self._current.journal
-            write = partial(write_change, before.files, loaded.files, read, journal, beside=beside, evidence=evidence)
+            begun = [file for one in batch for file in one.begun]
+            write = partial(
+                write_change, before.files, loaded.files, read, journal, beside=beside, evidence=evidence, begun=begun
+            )
             source = await in_thread(partial(write, settle=self._audit.settle_again))
         if loaded is not before:
             try:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dnsd import __version__
 from dnsd.engine.delta import DeltaPart, delta, is_small
@@ -200,20 +200,22 @@ class Publisher:
         self._sampled[link.index] = link.pid, slot
         self.questions.add(questions, slot)
 
-    async def begin_to_save(self, snapshot: Snapshot, outcome: asyncio.Future[Any]) -> None:
+    async def begin_to_save(self, snapshot: Snapshot) -> BegunTable | None:
         """Write the names of a snapshot that may be published soon, if they will need a file of their own.
 
-        Meanwhile the changes of others go on; once it is published, workers wait for little. If nothing was saved with
-        them by the `outcome` of its change, they are removed. Not while a save is made: the next is late already.
+        Meanwhile the changes of others go on; once it is published, workers wait for little. Not while a save is made:
+        the next is late already. To be followed by `forget_begun`.
         """
         if self._saving.locked() or not self._saved or is_small(self._saved, snapshot):
-            return
+            return None
         async with self._saving:
             self._begun = None
             with suppress(OSError):  # the save itself will tell
                 self._begun = await in_thread(partial(begin_snapshot, self._file, snapshot.names.table))
-            begun = self._begun
-        await asyncio.wait([outcome])
+            return self._begun
+
+    async def forget_begun(self, begun: BegunTable | None) -> None:
+        """Remove what was written of a snapshot, if nothing was saved with it."""
         async with self._saving:
             if begun and self._begun is begun:
                 self._begun = None

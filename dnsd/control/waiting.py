@@ -16,6 +16,7 @@ from typing import Any
 from dnsd.app import Loaded
 from dnsd.manage.change import Changed, Drawn, DrawnUp, Make, Pace, drawn, drawn_aside
 from dnsd.store.text_file import FileChangedError
+from dnsd.store.write import BegunFile
 
 MAX_OF_AUTHOR = 2  # changes in one batch
 SLOW_S = 0.05  # CPU time to draw up one change
@@ -33,6 +34,7 @@ class WaitingChange:
     future: asyncio.Future[Changed[Any]]
     pace: Pace = field(default_factory=Pace)
     drawn: Drawn[Any] | None = None  # as drawn up aside
+    begun: Sequence[BegunFile] = ()  # of its texts, on disk already
     is_drawing: bool = False  # whether it is being drawn up aside
     tries_aside: int = TRIES_ASIDE  # left
 

@@ -62,7 +62,12 @@ class BuiltZone:
     @cached_property
     def edges(self) -> Mapping[int, int]:
         """The rules of its proxied names, each with the number of names."""
-        return {rule: count for rule in range(256) if (count := self.rules.count(rule))}
+        found, left = dict[int, int](), self.rules
+        while left:
+            rest = left.translate(None, left[:1])
+            found[left[0]] = len(left) - len(rest)
+            left = rest
+        return found
 
     @cached_property
     def proxied(self) -> ShownNames:

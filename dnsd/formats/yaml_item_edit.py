@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dnsd.formats.yaml_edit import NO_ORIGINS, edited_yaml
-from dnsd.formats.yaml_items import ItemLines, rest_text
+from dnsd.formats.yaml_items import ItemLines
 from dnsd.formats.yaml_style import as_read, flow_texts
 from dnsd.formats.yaml_text import LINE_BREAK, parse_yaml
 
@@ -69,13 +69,6 @@ def edited_list(
         if whole is not None:
             return whole
     return _edited(text, key, None, edit, change)
-
-
-def keys_of(text: str, items: ItemLines | None) -> Keys:
-    """The keys of a text and their values; with `items`, a stand-in is in their place."""
-    data = parse_yaml(rest_text(text, items) if items else text)
-    assert isinstance(data, dict)
-    return data
 
 
 def _edited(

@@ -9,9 +9,10 @@ only; no model, no files.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from array import array
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import yaml
@@ -194,7 +195,12 @@ parsed_again = lru_cache(maxsize=ALIKE)(_parsed)
 
 def rest_text(text: str, items: ItemLines) -> str:
     """The text with a stand-in for all items."""
-    return text[: items.start] + " " * items.column + STAND_IN + text[items.end :]
+    return text[: items.start] + stand_in_of(items) + text[items.end :]
+
+
+def stand_in_of(items: ItemLines) -> str:
+    """The line in place of all items."""
+    return " " * items.column + STAND_IN
 
 
 def parsed_items(lines: str, items: ItemLines) -> list[Data] | None:
@@ -229,7 +235,6 @@ class ItemPlaces:
         """Without `items`, the text is parsed whole; it may be wrong."""
         self._text = text
         self._items = items
-        self._starts = [*items.starts(text), items.end] if items else []
         self._rest: Places = {}
         with suppress(YamlError):
             parse_yaml(rest_text(text, items) if items else text, places=self._rest)
@@ -240,11 +245,16 @@ class ItemPlaces:
             line, column = _longest(self._rest, path)
             return line + self._lines_more(line), column
         (_, index, *inner) = path
-        start, end = self._starts[int(index)], self._starts[int(index) + 1]
+        start, end = self._starts[int(index) : int(index) + 2]
         places: Places = {}
         parse_yaml(f"{self._items.key}:\n{self._text[start:end]}", places=places)
         line, column = _longest(places, (self._items.key, 0, *inner))
         return line - 1 + self._text.count("\n", 0, start), column
+
+    @cached_property
+    def _starts(self) -> Sequence[int]:
+        """Where the items begin, and where the last one ends: most problems of large zones are about no single item."""
+        return array("Q", (*self._items.starts(self._text), self._items.end)) if self._items else ()
 
     def _lines_more(self, line: int) -> int:
         """The lines of the list more than of its stand-in, before a line of the rest."""

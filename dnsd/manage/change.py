@@ -14,11 +14,12 @@ from dnsd.errors import DnsdError
 from dnsd.manage.audit import AuditLog
 from dnsd.manage.audit_entries import Entry, pending_entry
 from dnsd.manage.draft import Draft
+from dnsd.manage.draft_texts import is_large
 from dnsd.store.directory import Files
 from dnsd.store.files_edit import FilesEdit, note_links
 from dnsd.store.journal import Settle
 from dnsd.store.text_file import FileChangedError, Stamp
-from dnsd.store.write import Evidence, FileChange, write_files
+from dnsd.store.write import BegunFile, Evidence, FileChange, begin_files, write_files
 
 T = TypeVar("T")
 Make: TypeAlias = Callable[[Loaded], tuple[T, Draft]]  # makes a change on top of the loaded data
@@ -169,6 +170,14 @@ def draw_up(works: Iterable[Work], before: Loaded, check: Check) -> list[DrawnUp
     return drawn_up
 
 
+def begin_change(drawn: Drawn[Any]) -> list[BegunFile]:
+    """Bring the large texts of a change to disk that is to be written soon. Raises OSError."""
+    if not drawn.draft.can_move:
+        return []
+    changes = FilesEdit(drawn.draft.loaded.files, drawn.after.files).changes()
+    return begin_files(one for one in changes if one.text is not None and is_large(len(one.text)))
+
+
 def write_change(
     before: Files,
     after: Files,
@@ -178,11 +187,12 @@ def write_change(
     beside: Sequence[FileChange] = (),
     evidence: Evidence | None = None,
     settle: Settle,
+    begun: Sequence[BegunFile] = (),
 ) -> Source:
     """Write the files that differ between `before` and `after`. Returns `read`, the source last read, with them.
 
-    `read` may differ from `before`, the files that are served; `beside` are changes of files elsewhere. `evidence` and
-    `settle` are as for `write_files`. After OSError or StaleError, nothing has changed.
+    `read` may differ from `before`, the files that are served; `beside` are changes of files elsewhere. `evidence`,
+    `settle` and `begun` are as for `write_files`. After OSError or StaleError, nothing has changed.
     """
     edit = FilesEdit(before, after, read.files)
     seen: dict[str, Stamp] = {}
@@ -192,8 +202,8 @@ def write_change(
             raise StaleError(edit.touched_keys())
 
     try:
-        linked = partial(note_links, seen)
-        write_files([*edit.changes(), *beside], journal, verify, linked=linked, evidence=evidence, settle=settle)
+        changes, linked = [*edit.changes(), *beside], partial(note_links, seen)
+        write_files(changes, journal, verify, linked=linked, evidence=evidence, settle=settle, begun=begun)
     except FileNotFoundError:
         verify()  # the folder of a file may have been moved away
         raise

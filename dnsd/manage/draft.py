@@ -10,14 +10,16 @@ from itertools import islice
 from typing import Any
 
 from dnsd.app import Loaded, LoadedChange, load_change
-from dnsd.errors import BrokenRule, InvalidDataError, LongChangeError, Path, Problem
+from dnsd.errors import BrokenRule, InvalidDataError, Path, Problem
+from dnsd.formats.kept_items import ReadAlready, edited_around, keys_around, rest_around
 from dnsd.formats.yaml_edit import edited_yaml, written_yaml
-from dnsd.formats.yaml_item_edit import ItemEdit, edited_list, keys_of
+from dnsd.formats.yaml_item_edit import ItemEdit, edited_list
 from dnsd.formats.yaml_items import ItemLines
 from dnsd.formats.zone_blocks import ReadBefore
 from dnsd.formats.zone_edit import edited_zone_text
 from dnsd.formats.zone_text import ZoneText
 from dnsd.manage.brake import Author
+from dnsd.manage.draft_texts import DraftTexts
 from dnsd.manage.new_keys import TakenKeys
 from dnsd.manage.refusal import Reason, refused, refused_for
 from dnsd.manage.request_terms import RequestTerms
@@ -38,7 +40,6 @@ from dnsd.store.write import FileChange
 from dnsd.store.yaml_records import RECORDS
 from dnsd.wire.names import parse_name_text
 
-LARGE = 4 * 1024**2  # octets of a text that is not read while the changes of others wait
 Document = dict[str, Any]  # the content of a YAML file, as plain data
 
 
@@ -51,21 +52,20 @@ class Note:
     after: Any
 
 
-class Draft:
+class Draft(DraftTexts):
     """The files with the changes of a request; `now` is the time of the request."""
 
     def __init__(self, loaded: Loaded, now: datetime, *, by_operator: bool) -> None:
+        super().__init__()
         self.loaded = loaded
         self.now = now
         self.by_operator = by_operator
-        self.is_hurried = False  # whether others wait for it, so that it must not be long
         self.forced = False  # whether address space may be withdrawn although maps answer with it
         self.author: Author | None = None  # for the brake; None: no limit
         self._written: dict[str, SourceFile] = {}  # by key
         self._removed: dict[str, SourceFile] = {}
-        self._read: dict[SourceFile, ZoneText] = {}  # what the files written were read as
+        self._read: dict[SourceFile, ReadAlready] = {}  # what the files written were read as
         self._removed_accounts: list[str] = []
-        self._last_text: tuple[SourceFile, str] | None = None  # read for the change; a large one is read once
         self.notes: list[Note] = []
         self.witness: Callable[[Loaded], Any] | None = None  # makes the `Witness`, if the change needs evidence
         self.removes_records = False
@@ -107,7 +107,8 @@ class Draft:
             return {}
         file = self.file(key)
         left_out = RECORDS if file.kind is FileKind.ZONE_YAML else None
-        data = keys_of(self.text(file), self._items(file))
+        items = self._items(file)
+        data = keys_around(rest_around(self.octets(file), items) if items else self.text(file))
         return {name: _copied(value) for name, value in data.items() if name != left_out}
 
     def write(self, key: str, kind: FileKind, document: Mapping[str, Any]) -> None:
@@ -123,20 +124,13 @@ class Draft:
         self, key: str, edit: ItemEdit | None = None, change: Callable[[Document], Document] = lambda keys: keys
     ) -> None:
         """Edit the records in a zone's YAML file, by row, and change other keys, keeping comments and style."""
-        file = self.file(key)
-        self.write_text(key, file.kind, edited_list(self.text(file), self._items(file), RECORDS, edit, change))
-
-    def check_length(self, size: int) -> None:
-        """Raise LongChangeError if a text of so many octets is not read while others wait, and they do."""
-        if self.is_hurried and size > LARGE:
-            raise LongChangeError
-
-    def text(self, file: SourceFile) -> str:
-        """The text of a file to edit. Raises LongChangeError if it is large, and others wait."""
-        self.check_length(file.content.size)
-        if self._last_text is None or self._last_text[0] is not file:
-            self._last_text = file, file.text()
-        return self._last_text[1]
+        file, items = self.file(key), self._items(self.file(key))
+        edited = edited_around(self.octets(file), items, change) if items and edit is None else None
+        if edited is None:
+            self.write_text(key, file.kind, edited_list(self.text(file), items, RECORDS, edit, change))
+        else:
+            self._write_content(key, file.kind, self._content(key, edited[0]))
+            self._read[self._written[key]] = edited[1]
 
     def _items(self, file: SourceFile) -> ItemLines | None:
         """The records in a zone's file, if it was read as it is, and each has lines of its own."""
@@ -150,7 +144,10 @@ class Draft:
         """
         file, stored = self.file(zone.key), self.loaded.stored.objects.zones[zone.key]
         known = self._read.get(file)
-        before = ReadBefore(known.parts, known.records) if known else stored.before if stored.file == file else None
+        if isinstance(known, ZoneText):
+            before: ReadBefore | None = ReadBefore(known.parts, known.records)
+        else:
+            before = stored.before if stored.file == file else None
         name, contents = parse_name_text(zone.key.rpartition("/")[2]).lower(), list[Content]()
 
         def read(text: str) -> ZoneText:
@@ -161,7 +158,7 @@ class Draft:
         self._write_content(zone.key, file.kind, contents[-1])
         self._read[self._written[zone.key]] = edited.read
 
-    def _content(self, key: str, text: str) -> Content:
+    def _content(self, key: str, text: str | bytes) -> Content:
         """A text as the content of an object's file. Raises RefusedError if it is too large."""
         try:
             return content_of(text, self.file(key).content if self.has_file(key) else None)
@@ -266,7 +263,7 @@ class Draft:
         return self._load(None)
 
     def _load(self, known: LoadedChange | None) -> Loaded:
-        self._last_text = None
+        self.forget_texts()
         try:
             loaded = load_change(self.loaded, self._edited(), self.now, self._read, known=known)
         except InvalidDataError as error:

@@ -258,8 +258,11 @@ class Records(Sequence[Record]):
         """The indexes of the records of these types."""
         if self.types.isdisjoint(types):
             return array("I")
-        is_wanted = bytes([traits.rtype in types for traits in self.distinct])
-        return array("I", chosen(self.traits, is_wanted))
+        return self.of_traits(bytes([traits.rtype in types for traits in self.distinct]))
+
+    def of_traits(self, wanted: bytes) -> array[int]:
+        """The indexes of the records whose traits, of all `distinct` ones, have an octet that is not 0."""
+        return array("I", chosen(self.traits, wanted))
 
     @property
     def most_of_a_name(self) -> int:

@@ -131,6 +131,13 @@ class OctetColumn(Sequence[bytes]):
         starts = range(0, len(numbers), BLOCK)
         return chain.from_iterable(pick(self.octets, self.ends, numbers[start : start + BLOCK]) for start in starts)
 
+    def among(self, indexes: array[int]) -> OctetColumn:
+        """The column of the items at these indexes, which ascend: octets of this one if no item between is left out."""
+        first, last = indexes[0], indexes[-1]
+        if last - first + 1 == len(indexes):
+            return self.joined([(self, first, last + 1)])
+        return self.of([*self.at(indexes)])
+
     def larger(self, size: int) -> array[int]:
         """The indexes of items with more octets than `size`."""
         if len(self.octets) <= size:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dnsd.errors import Problem
 from dnsd.formats.odd_octets import octets_of, text_of
-from dnsd.store.text_file import MAX_FILE_SIZE, BlockReader, Content, Stamp, texts_again
+from dnsd.store.text_file import MAX_FILE_SIZE, BlockReader, Content, Stamp, octets_again, texts_again
 
 NO_CONTENT = Content(b"", "", ())
 
@@ -81,8 +81,10 @@ class SourceFile:
         return "".join(self.blocks())
 
     def octets(self) -> bytes:
-        """The octets of a file that is to be written."""
-        return octets_of(self.text()) if self.content.octets is None else self.content.octets
+        """The octets of the text; those of a large one on disk are read again. Raises FileChangedError."""
+        if self.content.text is not None:
+            return octets_of(self.content.text)
+        return self.content.octets or octets_again(Path(self.path), self.content, self.stamp)
 
     def blocks(self) -> Iterator[str]:
         """The text in blocks of whole lines. Raises FileChangedError, possibly only after some blocks."""

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from dnsd.errors import BrokenRule, InvalidDataError, Problem
-from dnsd.formats.zone_text import ZoneText
+from dnsd.formats.kept_items import ReadAlready
 from dnsd.model.accounts import Account, AccountFields
 from dnsd.model.claims import ZoneNames
 from dnsd.model.dataset import Dataset, build_dataset
@@ -27,7 +27,8 @@ from dnsd.model.zones import Zone
 from dnsd.progress import Progress, no_progress
 from dnsd.store.directory import ZONES, FileKind, Files, SourceFile, account_of, contents_of
 from dnsd.store.kept_zones import NOTHING_KEPT, KeptZones
-from dnsd.store.objects import Read, ReadFields, ReadZone, located, read_fields, read_zone, unread_zone
+from dnsd.store.located import located
+from dnsd.store.objects import Read, ReadFields, ReadZone, read_fields, read_zone, unread_zone
 from dnsd.store.room import UNBOUNDED, Room, over_file_limit, too_large
 from dnsd.store.text_file import Content
 
@@ -83,10 +84,14 @@ class Stored:
 
     def locate(self, problems: Iterable[Problem]) -> list[Problem]:
         """The problems, each with its place in the file of its object."""
-        return list(_placed(problems, self.objects, {}).values())
+        return list(self.located(problems).values())
+
+    def located(self, problems: Iterable[Problem], previous: Stored | None = None) -> dict[Problem, Problem]:
+        """Each problem -> the same with its place, which the `previous` load knows for unchanged files."""
+        return _placed(problems, self.objects, _still_in_place(previous, self.objects) if previous else {})
 
 
-NOTHING_READ: Mapping[SourceFile, ZoneText] = MappingProxyType({})
+NOTHING_READ: Mapping[SourceFile, ReadAlready] = MappingProxyType({})
 NOTHING = Stored(Dataset({}, {}, {}), ())
 
 
@@ -98,7 +103,7 @@ def load_files(
     limits: RrsetLimits = DEFAULT_LIMITS,
     room: Room = UNBOUNDED,
     progress: Progress = no_progress,
-    read: Mapping[SourceFile, ZoneText] = NOTHING_READ,
+    read: Mapping[SourceFile, ReadAlready] = NOTHING_READ,
     known: Stored = NOTHING,
 ) -> Stored:
     """Load the dataset in the files `found`; `nameservers` are for zones without their own.
@@ -141,7 +146,7 @@ class Loading:
         limits: RrsetLimits = DEFAULT_LIMITS,
         room: Room = UNBOUNDED,
         good: Callable[[], Files | None] = lambda: None,
-        read: Mapping[SourceFile, ZoneText] = NOTHING_READ,
+        read: Mapping[SourceFile, ReadAlready] = NOTHING_READ,
         known: Stored = NOTHING,
         kept: KeptZones = NOTHING_KEPT,
     ) -> None:

@@ -7,12 +7,13 @@ arguments, so it can be reused while these stay the same.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeAlias
 
-from dnsd.errors import Place, Problem
+from dnsd.errors import Problem
+from dnsd.formats.kept_items import ItemsKept, ReadAlready
 from dnsd.formats.yaml_items import ItemLines, find_items, parsed_rest, rest_text
 from dnsd.formats.yaml_text import Data
 from dnsd.formats.zone_blocks import ReadBefore, ZonePart
@@ -28,11 +29,10 @@ from dnsd.store.directory import FileKind, SourceFile
 from dnsd.store.file_reader import CHANGED, FileReader
 from dnsd.store.master_file import read_master_file
 from dnsd.store.text_file import Content, FileChangedError
-from dnsd.store.text_places import TextPlaces
 from dnsd.store.usual_text import read_usual, usual_text, valid_fields
-from dnsd.store.yaml_records import RECORDS, KnownItems, read_items, same_as_before
+from dnsd.store.yaml_records import RECORDS, ItemsRead, KnownItems, read_items, same_as_before
 from dnsd.wire.names import name_text, parse_name_text
-from dnsd.wire.rdata import NS, SOA, type_text
+from dnsd.wire.rdata import NS, SOA
 
 PLACEHOLDER_NAMESERVERS = ("ns1.dnsd.invalid.", "ns2.dnsd.invalid.")  # RFC 6761 §6.4: these names never exist
 
@@ -94,18 +94,18 @@ def read_zone(
     progress: Progress = no_progress,
     *,
     previous: ReadZone | None = None,
-    known: ZoneText | None = None,
+    known: ReadAlready | None = None,
 ) -> ReadZone:
     """Read a zone's file, and add missing apex records; calls `progress` with the number of records now and then.
 
-    The records of a YAML file that the `previous` one has, too, are taken over. `known` is what a master file was read
-    as, if it was.
+    The records of a YAML file that the `previous` one has, too, are taken over. `known` is what is known of the text:
+    what a master file was read as, or that a YAML file has the items of the previous one.
     """
     reader = _ZoneReader(file, account_id, nameservers, progress)
     if file.kind is FileKind.ZONE_MASTER:
-        reader.read_master(known, previous)
+        reader.read_master(known if isinstance(known, ZoneText) else None, previous)
     else:
-        reader.read_yaml(previous)
+        reader.read_yaml(known if isinstance(known, ItemsKept) else None, previous)
     zone = reader.zone or stand_in_zone(file.key, account_id)
     parts = reader.parts if len(file.content.blocks) > 1 and all(one.warning for one in reader.problems) else ()
     return ReadZone(file, account_id, nameservers, zone, reader.rows, tuple(reader.problems), reader.items, parts=parts)
@@ -114,25 +114,6 @@ def read_zone(
 def unread_zone(file: SourceFile, account_id: str, nameservers: tuple[str, ...], problem: Problem) -> ReadZone:
     """The stand-in for a zone whose file is not read, for the reason given."""
     return ReadZone(file, account_id, nameservers, stand_in_zone(file.key, account_id), (), (problem,))
-
-
-def located(problems: Iterable[Problem], read: Read) -> list[Problem]:
-    """The problems, which the model reports by path, each at its position in the file."""
-    text = TextPlaces(read.file, read.items if isinstance(read, ReadZone) else None)
-    return [_located(problem, read, text) for problem in problems]
-
-
-def _located(problem: Problem, read: Read, text: TextPlaces) -> Problem:
-    path, file = problem.path, read.file
-    if path[:1] == ("records",) and len(path) > 1 and isinstance(read, ReadZone) and read.zone:
-        index = int(path[1])
-        is_written = index < len(read.rows)
-        if file.kind is FileKind.ZONE_MASTER:
-            record = read.zone.records[index]
-            words = f"{name_text(record.owner)} {type_text(record.rtype)}"
-            return replace(problem, path=(words,), place=Place(file.path, read.rows[index] if is_written else 1, 1))
-        path = ("records", read.rows[index], *path[2:]) if is_written else ("nameservers",)
-    return text.placed(replace(problem, path=path))
 
 
 class _ZoneReader(FileReader):
@@ -147,18 +128,21 @@ class _ZoneReader(FileReader):
         self.parts: Sequence[ZonePart] = ()
         self._progress = partial(progress, file.path)
 
-    def read_yaml(self, previous: ReadZone | None) -> None:
+    def read_yaml(self, kept: ItemsKept | None, previous: ReadZone | None) -> None:
         """Read a YAML file item by item or, if its form or its problems do not allow that, whole."""
-        if not self._read_items(previous):
+        if not (kept and self._read_items(previous, kept)) and not self._read_items(previous):
             self._read_whole()
 
-    def _read_items(self, previous: ReadZone | None) -> bool:
-        """Read a YAML file with each record on lines of its own. False: nothing is read, as the text is another one."""
+    def _read_items(self, previous: ReadZone | None, kept: ItemsKept | None = None) -> bool:
+        """Read a YAML file with each record on lines of its own. False: nothing is read, as the text is another one.
+
+        With `kept`, only the rest of the text is read.
+        """
         try:
-            text = "" if self.file.problem else self.file.text()
+            text = kept.rest if kept else "" if self.file.problem else self.file.text()
         except FileChangedError:
             return False
-        if previous is None and self._read_usual(text):
+        if kept is None and previous is None and self._read_usual(text):
             return True
         items = find_items(text, RECORDS)
         rest = parsed_rest(text, items) if items else None
@@ -169,8 +153,12 @@ class _ZoneReader(FileReader):
             name = self._parsed_name(fields.name if fields else None)
         except ValueError:
             return False
-        known = _known(previous, name, self.file.content, text)
-        read = read_items(self.file.key, name, text, items, known, self._progress)
+        read: ItemsRead | None
+        if kept:
+            read, items = _taken_over(previous, name), kept.items
+        else:
+            known = _known(previous, name, self.file.content, text)
+            read = read_items(self.file.key, name, text, items, known, self._progress)
         if read is None:
             return False
         if read.is_counted:
@@ -303,12 +291,24 @@ class _ZoneReader(FileReader):
 
 def _known(previous: ReadZone | None, name: bytes, content: Content, text: str) -> KnownItems | None:
     """The items of an earlier version of a zone, if all its records were read from lines of their own."""
-    if not previous or not previous.items or not previous.zone or previous.zone.name != name:
-        return None
-    if any(problem.path[:1] == (RECORDS,) for problem in previous.problems):  # then not each item is a record
+    if not (previous and previous.items and previous.zone and _are_records(previous, name)):
         return None
     same = same_as_before(previous.file.content, content, text)
     return KnownItems(previous.items, previous.zone.records, len(previous.rows), same)
+
+
+def _taken_over(previous: ReadZone | None, name: bytes) -> ItemsRead | None:
+    """All items of an earlier version of a zone, under the same condition."""
+    if not (previous and previous.items and previous.zone and _are_records(previous, name)):
+        return None
+    count = len(previous.rows)
+    return ItemsRead(previous.zone.records.spliced(count, count, count, NO_RECORDS), previous.rows, [], [], True)
+
+
+def _are_records(read: ReadZone, name: bytes) -> bool:
+    """Whether each item is a record of the zone with this name."""
+    is_same = read.zone is not None and read.zone.name == name
+    return is_same and not any(problem.path[:1] == (RECORDS,) for problem in read.problems)
 
 
 def _first_of_types(records: Records, name: bytes) -> dict[int, int]:

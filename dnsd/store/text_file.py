@@ -134,16 +134,17 @@ def stored_content(blocks: tuple[TextBlock, ...], read: ReadBlock, *, any_octets
     return Content(digest_of(blocks), text, blocks, read)
 
 
-def content_of(text: str, before: Content | None = None) -> Content:
+def content_of(text: str | bytes, before: Content | None = None) -> Content:
     """The content of a file with this text, which is kept at any size, as it is not on disk yet. Raises NotTextError.
 
-    `before` is its earlier content, if any.
+    A text as octets is UTF-8 without a byte order mark. `before` is its earlier content, if any.
     """
-    octets = octets_of(text)
+    octets = octets_of(text) if isinstance(text, str) else text
     _check_size(len(octets), MAX_FILE_SIZE)
     blocks = cut(octets, before.blocks if before else ())
-    is_small = len(text) <= MAX_KEPT
-    return Content(digest_of(blocks), text if is_small else None, blocks, octets=None if is_small else octets)
+    if len(text) > MAX_KEPT:
+        return Content(digest_of(blocks), None, blocks, octets=octets)
+    return Content(digest_of(blocks), text if isinstance(text, str) else text.decode(), blocks)
 
 
 def decoded(octets: bytes, *, any_octets: bool = False) -> str:
@@ -160,6 +161,17 @@ def texts_again(path: Path, content: Content, *, any_octets: bool = False, stamp
     try:
         yield from _texts(_blocks_again(path, content, stamp), any_octets=any_octets)
     except (OSError, DamagedFileError, NotTextError):
+        raise FileChangedError from None
+
+
+def octets_again(path: Path, content: Content, stamp: Stamp | None = None) -> bytes:
+    """Re-read the octets of a file with this content. Raises FileChangedError if it has another one.
+
+    If the file's `stamp` when it was read may be trusted, its status says that.
+    """
+    try:
+        return b"".join(_blocks_again(path, content, stamp))
+    except (OSError, DamagedFileError):
         raise FileChangedError from None
 
 

@@ -35,6 +35,8 @@ from dnsd.store.journal import (
     undo,
     undo_unfinished,
 )
+from dnsd.store.text_file import Stamp
+from dnsd.store.text_file import stamp_of as status_stamp
 from dnsd.whole_file import create_file
 
 
@@ -57,6 +59,44 @@ class Evidence:
     settle: Settle  # writes the outcome of a change that was not made
 
 
+@dataclass(frozen=True, slots=True)
+class BegunFile:
+    """The temporary file of a change that may be made soon: on disk, with the status that it has there."""
+
+    change: FileChange
+    file: str
+    stamp: Stamp
+
+    @property
+    def is_there(self) -> bool:
+        """Whether nobody has replaced or used it since."""
+        with suppress(OSError):
+            return status_stamp(os.lstat(self.file)) == self.stamp
+        return False
+
+
+def begin_files(changes: Iterable[FileChange]) -> list[BegunFile]:
+    """Bring the temporary files of changes of files in existing folders to disk. Raises OSError: then none is there."""
+    _, texts = _planned(changes)
+    try:
+        for file, change in texts.items():
+            discard(file)
+            _write_text(file, change)
+        sync_all(texts)
+        return [BegunFile(change, file, status_stamp(os.lstat(file))) for file, change in texts.items()]
+    except OSError:
+        for file in texts:
+            discard(file)
+        raise
+
+
+def discard_begun(begun: Iterable[BegunFile]) -> None:
+    """Remove the temporary files of changes that were not made."""
+    for one in begun:
+        if one.is_there:
+            discard(one.file)
+
+
 def write_files(
     changes: Sequence[FileChange],
     journal: Path,
@@ -65,8 +105,9 @@ def write_files(
     linked: Callable[[], None] = lambda: None,
     evidence: Evidence | None = None,
     settle: Settle = no_outcome,
+    begun: Sequence[BegunFile] = (),
 ) -> None:
-    """Make all changes, or none. Raises OSError, and the exceptions of `verify`.
+    """Make all changes, or none; what is `begun` need not be written. Raises OSError, and the exceptions of `verify`.
 
     It is called just before the renamings, and once before links to the old files are made, which change their status;
     `linked` right after these.
@@ -79,10 +120,13 @@ def write_files(
     entries = evidence.entries if evidence else ()
     testified: Entries = ()
     try:
+        there = {one.file for one in begun if texts.get(one.file) == one.change and one.is_there}
         for name in temporary_names(steps):
-            discard(name)  # left over from a killed process
+            if name not in there:
+                discard(name)  # left over from a killed process
         for file, change in texts.items():
-            _write_text(file, change)
+            if file not in there:
+                _write_text(file, change)
         verify()
         for step in steps:
             if step.new and step.old:

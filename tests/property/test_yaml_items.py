@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from dnsd.errors import Problem
 from dnsd.formats import item_patterns, plain_items, yaml_edit, yaml_item_edit, yaml_items
+from dnsd.formats.kept_items import ItemsKept, edited_around
 from dnsd.formats.plain_items import PlainItems
 from dnsd.formats.yaml_item_edit import FEW, ItemEdit, edited_list
 from dnsd.formats.yaml_text import parse_yaml
@@ -19,7 +21,8 @@ from dnsd.model.records import Record
 from dnsd.store import file_reader, objects, usual_text
 from dnsd.store.blocks import cut, digest_of
 from dnsd.store.directory import FileKind, SourceFile
-from dnsd.store.objects import ReadZone, located, read_zone
+from dnsd.store.located import located
+from dnsd.store.objects import ReadZone, read_zone
 from dnsd.store.text_file import Content, content_of
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import AAAA, CNAME, MX, NS, TXT, A
@@ -210,9 +213,9 @@ def read(text: str, previous: ReadZone | None = None) -> ReadZone:
     return read_content(content_of(text), previous)
 
 
-def read_content(content: Content, previous: ReadZone | None = None) -> ReadZone:
+def read_content(content: Content, previous: ReadZone | None = None, kept: ItemsKept | None = None) -> ReadZone:
     file = SourceFile("a/zones/example.com", FileKind.ZONE_YAML, "x.yaml", content)
-    return read_zone(file, "a1", ("ns1.example.net.",), previous=previous)
+    return read_zone(file, "a1", ("ns1.example.net.",), previous=previous, known=kept)
 
 
 def in_blocks(octets: bytes, before: Content | None = None) -> Content:
@@ -368,6 +371,39 @@ def test_an_edit_of_items_is_that_of_the_whole_text(text: str, data: st.DataObje
     assert again.items == after.items
     grouped = again.zone.records.grouped if again.zone else None
     assert grouped == (after.zone.records.grouped if after.zone else None)
+
+
+@settings(max_examples=examples(150, 10_000), deadline=None)
+@given(texts(), st.sampled_from(CHANGES))
+@example("records:\n- {name: ä, type: A, content: 192.0.2.1}\n# ä\n", CHANGES[1])
+@example("paused: false\r\nrecords:\r\n- {name: a, type: A, content: 192.0.2.1}\r\nid: '7'\r\n", CHANGES[1])
+@example("records:\n- {name: a, type: A, content: 192.0.2.1}", CHANGES[1])
+def test_an_edit_around_the_items_is_that_of_the_whole_text(text: str, change: Callable[[Any], Any]) -> None:
+    before = read(text)
+    found = edited_around(text.encode(), before.items, change) if before.items else None
+    if found is None or before.items is None:
+        return
+    edited, kept = found[0].decode(), found[1]
+    assert text[before.items.start : before.items.end] in edited
+    after, again = read(edited), read_content(content_of(found[0]), before, kept)
+    assert seen(edited, again) == seen(edited, after)
+    assert again.items == after.items
+    grouped = again.zone.records.grouped if again.zone else None
+    assert grouped == (after.zone.records.grouped if after.zone else None)
+    assert after.zone == read(edited_list(text, None, "records", None, change)).zone
+
+
+def test_items_that_stay_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"id: {ID}\nrecords:\n" + "".join(FLOW.format(number, TIME) for number in range(60))
+    before = read(text)
+    assert before.items
+    found = edited_around(text.encode(), before.items, CHANGES[1])
+    assert found
+    monkeypatch.setattr(objects, "read_items", lambda *_: pytest.fail("the items are read"))
+    monkeypatch.setattr(SourceFile, "text", lambda *_: pytest.fail("the text is read"))
+    after = read_content(content_of(found[0]), before, found[1])
+    assert after.zone
+    assert (after.zone.paused, len(after.zone.records)) == (True, 62)
 
 
 @settings(max_examples=examples(100, 10_000), deadline=None)

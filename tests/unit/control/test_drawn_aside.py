@@ -17,21 +17,25 @@ from dnsd.app import Loaded
 from dnsd.compile import build
 from dnsd.compile.zone import PackedZone, pack_zone
 from dnsd.control import change_queue, change_request
+from dnsd.control.brake import Trial
 from dnsd.engine import table
 from dnsd.engine.respond import respond
-from dnsd.manage import draft as draft_module
+from dnsd.manage import draft_texts
 from dnsd.manage.change import EvidenceError, Witness, draw_up, drawn
 from dnsd.manage.draft import Draft
 from dnsd.manage.history import History
 from dnsd.manage.maps import MapChange, edit_map
 from dnsd.manage.records import import_records
+from dnsd.manage.refusal import RefusedError
 from dnsd.manage.restore import restore
 from dnsd.manage.service import Actor
 from dnsd.manage.zones import edit_zone
 from dnsd.model.zones import Zone
 from dnsd.process.tasks import in_thread
+from dnsd.store import write
 from dnsd.store.directory import FileKind, SourceFile
-from dnsd.store.text_file import FileChangedError
+from dnsd.store.text_file import MAX_KEPT, FileChangedError
+from dnsd.store.write import FileChange
 from tests.limits import HANG_S
 from tests.packets import answers, query
 from tests.unit.control.scheduling import ACME, FILES, GLOBEX, OTHER, Life, Scheduling
@@ -161,11 +165,62 @@ def test_zone_paused_while_others_are_edited_is_packed_once(
     assert "second" in world.read(TOOLS)
 
 
+def test_large_zone_with_a_byte_order_mark_keeps_its_records(tmp_path: Path) -> None:
+    comment = f"# ä{'x' * MAX_KEPT}\n"
+    world = Scheduling(tmp_path / "world", FILES | {CAKE: f"\ufeff{comment}{FILES[CAKE]}"})
+
+    async def work(life: Life) -> None:
+        await life.control.changes.change(pausing("cake.example"), "author")
+        assert life.control.current.loaded
+        assert answers(respond(life.control.current.loaded.snapshot, query("www.cake.example")) or b"") == ["192.0.2.9"]
+
+    world.run(work)
+    text = world.read(CAKE)
+    assert text.removeprefix("\ufeff").startswith(f"{comment}{FILES[CAKE]}")
+    assert "paused: true" in text
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+def test_large_text_is_written_before_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_made: bool
+) -> None:
+    """What was written for nothing is removed."""
+    world = Scheduling(tmp_path / "world", FILES | {CAKE: f"# {'x' * 200}\n{FILES[CAKE]}"})
+    monkeypatch.setattr(draft_texts, "LARGE", 200)
+    written: list[tuple[str, bool]] = []
+    writing = write._write_text
+
+    def write_text(file: str, one: FileChange) -> None:
+        written.append((Path(one.path).name, life_of[0].control.current.turn.locked()))
+        writing(file, one)
+
+    def refuse(*_: object) -> None:
+        raise RefusedError([])
+
+    life_of: list[Life] = []
+
+    async def work(life: Life) -> None:
+        life_of.append(life)
+        monkeypatch.setattr(write, "_write_text", write_text)
+        if not is_made:
+            monkeypatch.setattr(Trial, "check", refuse)
+        life.control.changes._waiting.note("slow", 1.0)
+        made = asyncio.create_task(life.control.changes.change(pausing("cake.example"), "slow"))
+        await asyncio.wait([made])
+        assert (made.exception() is None) == is_made
+        await until(lambda: not life.control.changes._begun)
+
+    world.run(work)
+    assert written == [("cake.example.yaml", False)]
+    assert ("paused: true" in world.read(CAKE)) == is_made
+    assert [one.name for one in (world.folder / "accounts/acme/zones").iterdir() if one.name.startswith(".")] == []
+
+
 def test_nobody_waits_for_the_first_change_of_a_large_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its author is not known to be slow yet; the author's next change stays behind it."""
     comment = "# " + "x" * 200
     world = Scheduling(tmp_path / "world", FILES | {CAKE: f"{comment}\n{FILES[CAKE]}"})
-    monkeypatch.setattr(draft_module, "LARGE", 200)
+    monkeypatch.setattr(draft_texts, "LARGE", 200)
     made: list[str] = []
 
     async def work(life: Life) -> None:
@@ -218,7 +273,7 @@ def test_long_text_is_read_where_nobody_waits(tmp_path: Path, monkeypatch: pytes
         await life.service.change(
             Actor(world.alice, ""), "record.import", partial(added, zone="mast.example", name="x")
         )
-        monkeypatch.setattr(draft_module, "LARGE", 200)
+        monkeypatch.setattr(draft_texts, "LARGE", 200)
         turns: list[bool] = []
 
         def verb(draft: Draft) -> None:
@@ -236,7 +291,7 @@ def test_large_change_is_drawn_up_aside_also_after_its_batch_failed(
 ) -> None:
     """Each change of the batch is tried again, alone, and in the turn."""
     world = Scheduling(tmp_path / "world", FILES | {CAKE: f"# {'x' * 200}\n{FILES[CAKE]}"})
-    monkeypatch.setattr(draft_module, "LARGE", 200)
+    monkeypatch.setattr(draft_texts, "LARGE", 200)
     turns, stale = list[bool](), [FileChangedError()]
 
     async def work(life: Life) -> None:

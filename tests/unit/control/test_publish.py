@@ -192,38 +192,26 @@ def test_worker_loads_a_file_written_anew(tmp_path: Path, monkeypatch: pytest.Mo
     asyncio.run(run())
 
 
-async def begin(
-    publisher: Publisher, wanted: Snapshot, outcome: asyncio.Future[None] | None = None
-) -> asyncio.Task[None]:
-    """Have a snapshot begun to be saved, and go on once it is."""
-    task = asyncio.create_task(publisher.begin_to_save(wanted, outcome or asyncio.Future()))
-    await asyncio.sleep(0)
-    async with publisher._saving:
-        return task
-
-
 @pytest.mark.parametrize("is_saving", [True, False])
 def test_file_that_was_begun_for_a_change_that_is_not_made_is_removed(tmp_path: Path, *, is_saving: bool) -> None:
     publisher, new = Publisher(Shared(1, 8), tmp_path, Log()), tmp_path / f"{FILE_NAME}.new"
 
     async def run() -> None:
-        worker, outcome = Worker(publisher, tmp_path), asyncio.get_running_loop().create_future()
+        worker = Worker(publisher, tmp_path)
         first = snapshot(20, "192.0.2.2")
         await published(publisher, worker, first)
         await publisher.save()
         large = snapshot(MAX_OVERLAY + 100, "192.0.2.4", first)
         if is_saving:  # nothing is begun behind a save
             async with asyncio.timeout(HANG_S), publisher._saving:
-                await publisher.begin_to_save(large, outcome)
+                assert await publisher.begin_to_save(large) is None
             assert not new.exists()
             return
-        task = await begin(publisher, large, outcome)
+        begun = await publisher.begin_to_save(large)
         await published(publisher, worker, snapshot(20, "192.0.2.3", first))
         await publisher.save()
         assert new.exists()  # changes of others are made, and the change may still be
-        outcome.set_exception(ValueError())
-        async with asyncio.timeout(HANG_S):
-            await task
+        await publisher.forget_begun(begun)
         assert not new.exists()
 
     asyncio.run(run())
@@ -240,7 +228,7 @@ def test_file_that_was_begun_and_has_gone_is_written_anew(tmp_path: Path) -> Non
         await publisher.save()
         large = snapshot(MAX_OVERLAY + 100, "192.0.2.4", first)
         await worker.take()
-        await begin(publisher, large)
+        await publisher.begin_to_save(large)
         new.unlink()
         await published(publisher, worker, large)
         assert (publisher.save_problem, worker.kinds[-1]) == (None, MessageKind.LOAD)
@@ -259,10 +247,10 @@ def test_file_that_was_begun_for_a_change_is_continued(tmp_path: Path) -> None:
         await published(publisher, worker, first)
         await publisher.save()
         small = snapshot(20, "192.0.2.3", first)
-        await begin(publisher, small)
+        await publisher.begin_to_save(small)
         assert not new.exists()  # a few octets of the log will do
         large = snapshot(MAX_OVERLAY + 100, "192.0.2.4", first)
-        await begin(publisher, large)
+        await publisher.begin_to_save(large)
         begun = new.stat()
         assert begun.st_size > len(large.names.table.octets)
         await published(publisher, worker, small)
@@ -270,7 +258,7 @@ def test_file_that_was_begun_for_a_change_is_continued(tmp_path: Path) -> None:
         await published(publisher, worker, replace(snapshot(MAX_OVERLAY + 100, "192.0.2.5", large), revision=4))
         assert file.stat().st_ino == begun.st_ino
         assert not new.exists()
-        await begin(publisher, snapshot(20, "192.0.2.6", large))
+        await publisher.begin_to_save(snapshot(20, "192.0.2.6", large))
         assert new.exists()
         await published(publisher, worker, replace(snapshot(10, "192.0.2.7", large), revision=5))
         assert not new.exists()

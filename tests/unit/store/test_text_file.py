@@ -15,7 +15,8 @@ from dnsd.store import folder, text_file
 from dnsd.store.blocks import Cutter
 from dnsd.store.directory import ZONES, FileKind, SizeLimit, SourceFile
 from dnsd.store.folder import read_file
-from dnsd.store.objects import CHANGED, located, read_zone
+from dnsd.store.located import located
+from dnsd.store.objects import CHANGED, read_zone
 from dnsd.store.text_file import (
     BlockReader,
     Content,

@@ -19,7 +19,7 @@ import pytest
 
 from dnsd.store import write
 from dnsd.store.journal import undo_unfinished
-from dnsd.store.write import FileChange, write_files
+from dnsd.store.write import FileChange, begin_files, discard_begun, write_files
 from tests.limits import IS_LONG
 
 BEFORE = {
@@ -181,6 +181,53 @@ def killed_in(call: int, work: Callable[[], object], *halved: ModuleType) -> boo
         os._exit(0)
     finally:
         os._exit(1)
+
+
+def test_file_that_was_begun_is_not_written_again(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = [FileChange(str(disk.root / ZONE), LONG, 1_700_000_000)]
+    (begun,) = begin_files(changes)
+    assert disk.visible()[ZONE] == BEFORE[ZONE]
+    monkeypatch.setattr(write, "_write_text", lambda *_: pytest.fail("written again"))
+    write_files(changes, disk.journal, begun=[begun])
+    assert disk.visible()[ZONE] == LONG
+    assert (disk.root / ZONE).stat().st_mtime == 1_700_000_000
+    assert not begun.is_there
+    discard_begun([begun])
+    assert disk.visible()[ZONE] == LONG
+
+
+@pytest.mark.parametrize("what", ["another change", "replaced", "gone"])
+def test_file_that_was_begun_is_used_for_its_change_alone(disk: Disk, what: str) -> None:
+    change, other = (FileChange(str(disk.root / ZONE), text, 1_700_000_000) for text in ("a: 1\n", "a: 2\n"))
+    (begun,) = begin_files([change])
+    if what == "replaced":  # by the change of somebody else, which failed
+        Path(begun.file).unlink()
+        Path(begun.file).write_text("a: 3\n")
+        os.utime(begun.file, (1_700_000_000, 1_700_000_000))
+    elif what == "gone":
+        Path(begun.file).unlink()
+    wanted = other if what == "another change" else change
+    write_files([wanted], disk.journal, begun=[begun])
+    assert disk.visible()[ZONE] == wanted.text
+    assert not Path(begun.file).exists()
+
+
+def test_file_that_was_begun_for_nothing_is_removed(disk: Disk) -> None:
+    before = disk.everything()
+    discard_begun(begin_files([FileChange(str(disk.root / ZONE), LONG, 1_700_000_000)]))
+    assert disk.everything() == before
+
+
+def test_file_that_cannot_be_begun_leaves_nothing(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = disk.everything()
+
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(write, "sync_all", full)
+    with pytest.raises(OSError, match="full"):
+        begin_files([FileChange(str(disk.root / ZONE), LONG, 1_700_000_000)])
+    assert disk.everything() == before
 
 
 @pytest.mark.parametrize("case", CASES)
