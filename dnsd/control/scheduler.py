@@ -21,7 +21,6 @@ from dnsd.app import Loaded
 from dnsd.control.change_request import not_written
 from dnsd.control.control import Control
 from dnsd.manage.audit_entries import Entry, Outcome
-from dnsd.manage.change import EvidenceError
 from dnsd.manage.draft import Draft
 from dnsd.manage.history import History
 from dnsd.manage.map_request import MapRequest
@@ -47,6 +46,7 @@ from dnsd.manage.tokens import Token
 from dnsd.model.record_parts import finished
 from dnsd.model.times import time_text
 from dnsd.process.tasks import in_thread
+from dnsd.store.port import EvidenceError
 from dnsd.store.text_file import FileChangedError
 
 LOOK_S = 0.5

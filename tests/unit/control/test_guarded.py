@@ -10,12 +10,13 @@ from typing import Any, cast
 
 import pytest
 
-from dnsd.app import Loaded, load, read_source
+from dnsd.app import Loaded, load
 from dnsd.control.current import Current
 from dnsd.control.guarded import Admitted, Force, GuardedLoad, GuardRefusedError, UnsettledError
 from dnsd.manage.brake import FILES, Book
 from dnsd.model.advertisement import NO_ROUTES
 from dnsd.model.sightings import NEVER_SEEN
+from dnsd.source import read_source
 from tests.worlds import as_yaml
 
 ACCOUNTS = ("birch", "cedar", "maple", "oak")
