@@ -7,9 +7,8 @@ unchanged parts of the served data.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -26,39 +25,21 @@ from dnsd.model.dataset import Dataset
 from dnsd.model.quota_rules import Uses, quota_warnings, uses_of
 from dnsd.model.sightings import NEVER_SEEN, ObjectTimes, see
 from dnsd.model.zone_rules import WIDEST_LIMITS
-from dnsd.process.garbage import garbage_paused
 from dnsd.process.memory import trim
 from dnsd.process.memory_limit import memory_left, memory_limit
 from dnsd.progress import Progress, no_progress
-from dnsd.settings.file import InvalidSettingsError, SettingsFile, load_settings
+from dnsd.settings.file import SettingsFile
 from dnsd.settings.sections import LimitSettings, OnError
 from dnsd.settings.server import Settings
-from dnsd.store.directory import FileKind, Files, SizeLimit, SourceFile, account_of, contents_of
+from dnsd.source import Source, read_source
+from dnsd.store.directory import Files, SourceFile, account_of, contents_of
 from dnsd.store.files_edit import FilesEdit
-from dnsd.store.folder import is_folder, read_file, read_files
 from dnsd.store.hold import MayGo, Served, Stopped
 from dnsd.store.judging import LastGood, judge_and_load
 from dnsd.store.kept_zones import NOTHING_KEPT, KeptZones
 from dnsd.store.load import NOTHING, Loading, Stored, load_files
 from dnsd.store.room import Room
-from dnsd.store.text_file import MIB, Content
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The content of all files. Sources with the same content are equal, whatever the times of their files."""
-
-    settings_file: SourceFile
-    settings: SettingsFile | InvalidDataError = field(compare=False)
-    folder: Path | None  # of accounts; None if the settings cannot be read
-    files: Files | None  # None: the folder is missing
-
-    @property
-    def unstamped(self) -> Source:
-        """The same, of which each file is read again, whatever its status."""
-        return replace(
-            self, settings_file=replace(self.settings_file, stamp=None), files=self.files and self.files.unstamped
-        )
+from dnsd.store.text_file import MIB
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +92,7 @@ class Loaded:
         """The problem with its place in its object's file; without a source, in the settings file."""
         if problem.source:
             return self.stored.locate([problem])[0]
-        return self.settings_file.locate(replace(problem, source=self.source.settings_file.path))
+        return self.settings_file.locate(replace(problem, source=self.source.seen.settings_file.path))
 
     def summary(self) -> str:
         """The counts of accounts, maps, zones, records and names, in words."""
@@ -188,7 +169,7 @@ def _usable(source: Source, config: Path, others: Callable[[], Iterable[int]]) -
     if isinstance(settings_file, InvalidDataError):
         raise InvalidDataError((*settings_file.problems, *_problems_in(source, _room(None, others))))
     if source.files is None:
-        message = f"there is no folder {source.folder}"
+        message = f"there is no folder {source.seen.folder}"
         raise InvalidDataError([settings_file.locate(Problem(str(config), ("data",), message))])
     return settings_file, source.files
 
@@ -222,7 +203,7 @@ def load_change(
     )
     times = see(stored.dataset, now, before=previous.times, previous=previous.dataset)
     served = Served(stored, files, previous.held)
-    source = replace(previous.source, files=found)
+    source = replace(previous.source, seen=replace(previous.source.seen, files=found))
     return _built(source, previous.settings_file, served, times, previous.observed, previous, change=known)
 
 
@@ -283,48 +264,6 @@ def _built(
         uses=uses,
         observed=observed,
     )
-
-
-@garbage_paused()
-def read_source(
-    config: Path,
-    environment: Mapping[str, str] = os.environ,
-    *,
-    previous: Source | None = None,
-    patient: bool = False,
-    served: Callable[[], Iterable[Content]] = tuple,
-    kept: KeptZones = NOTHING_KEPT,
-) -> Source:
-    """The content of all files; files unchanged since `previous`, or since `kept` zones were read, are not read again.
-
-    Unreadable files are part of the source, not yet an error. `patient` is passed to `read_files`. `served` returns the
-    texts served before, and is called for a zone's file over the limit: if it may be one of them, it is read.
-    """
-    # The text is read before the settings: if the file changes in between, the next reading sees the difference.
-    known = previous.settings_file if previous else None
-    file = read_file(str(config), "", FileKind.SETTINGS, previous=known, now_ns=time.time_ns())
-    settings = previous.settings if previous and file == known else _settings(config, environment)
-    folder = _data_folder(config, settings)
-    if folder is None or not is_folder(folder):
-        return Source(file, settings, folder, None)
-    found = settings.settings.limits if isinstance(settings, SettingsFile) else LimitSettings()
-    limit = SizeLimit(found.file_mib * MIB, served)
-    before = previous.files if previous else kept.files(str(folder))
-    files = read_files(folder, before, patient=patient, limit=limit)
-    return Source(file, settings, folder, files)
-
-
-def _settings(config: Path, environment: Mapping[str, str]) -> SettingsFile | InvalidDataError:
-    try:
-        return load_settings(config, environment)
-    except InvalidDataError as error:
-        return error.with_traceback(None)
-
-
-def _data_folder(config: Path, settings: SettingsFile | InvalidDataError) -> Path | None:
-    if isinstance(settings, InvalidSettingsError):
-        return config.parent / settings.data
-    return config.parent / settings.settings.data if isinstance(settings, SettingsFile) else None
 
 
 def _room(settings: Settings | None, others: Callable[[], Iterable[int]]) -> Room:

@@ -28,19 +28,17 @@ from dnsd.manage.change import (
     Make,
     MovedOnError,
     Pace,
-    StaleError,
-    begin_change,
     draw_up,
+    large_files,
     testified,
-    write_change,
 )
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.contents import forget_contents
 from dnsd.process.memory import trim
 from dnsd.process.snapshot_file import BegunTable
 from dnsd.process.tasks import in_thread
-from dnsd.store.journal import finish_change
-from dnsd.store.write import Evidence, discard_begun
+from dnsd.store.files_edit import FilesEdit
+from dnsd.store.port import Op, StaleError, Store
 
 T = TypeVar("T")
 
@@ -54,7 +52,10 @@ SAVE_PAUSE_FACTOR = 10  # seconds of pause per second of saving, so that saves t
 class ChangeQueue:
     """Carries out changes, in turn with the loader, which loads edits of the files themselves."""
 
-    def __init__(self, current: Current, loader: Loader, publisher: Publisher, brake: Brake, log: Log) -> None:
+    def __init__(
+        self, store: Store, current: Current, loader: Loader, publisher: Publisher, brake: Brake, log: Log
+    ) -> None:
+        self._store = store
         self._current = current
         self._brake = brake
         self._audit = brake.audit
@@ -157,7 +158,7 @@ class ChangeQueue:
         """Write most of what a change will need on disk, while the changes of others are made."""
         table = asyncio.ensure_future(self._publisher.begin_to_save(drawn.after.snapshot))
         with suppress(OSError):  # the change itself will tell
-            change.begun = await in_thread(partial(begin_change, drawn))
+            change.begun = await self._store.begin(await in_thread(partial(large_files, drawn)))
         task = asyncio.create_task(self._forget_begun(change, await table))
         self._begun.add(task)
         task.add_done_callback(self._begun.discard)
@@ -166,7 +167,7 @@ class ChangeQueue:
         """Remove what was begun for a change, unless it is part of what was made, once its outcome is known."""
         begun = change.begun
         await asyncio.wait([change.future])
-        await in_thread(partial(discard_begun, begun))
+        await self._store.forget(begun)
         await self._publisher.forget_begun(table)
 
     def _drawn_aside(self, change: WaitingChange) -> DrawnUp[Drawn[Any]] | None:
@@ -219,30 +220,27 @@ class ChangeQueue:
             is_long = isinstance(drawn_up.outcome, LongChangeError)
             self._waiting.note(one.author, math.inf if is_long else drawn_up.cpu_s)
         loaded = next((one.loaded for one in reversed(outcomes) if isinstance(one, Changed)), before)
-        beside = [file for one in outcomes if isinstance(one, Changed) for file in one.beside]
+        beside = tuple(file for one in outcomes if isinstance(one, Changed) for file in one.beside)
         witnesses = [one.witness for one in outcomes if isinstance(one, Changed) and one.witness]
         evidence = None
         if witnesses:
             await self.record_earlier(frozenset().union(*(one.keys for one in witnesses)))
             evidence = await in_thread(partial(testified, self._audit, witnesses, before.files))
         await self._brake.keep(trial.book)  # first: a sum without its change is corrected by the next check
+        op = Op(beside, evidence, [file for one in batch for file in one.begun])
         if loaded is not before or beside:
-            read, journal = self._current.source or before.source, self._current.journal
-            begun = [file for one in batch for file in one.begun]
-            write = partial(
-                write_change, before.files, loaded.files, read, journal, beside=beside, evidence=evidence, begun=begun
-            )
-            source = await in_thread(partial(write, settle=self._audit.settle_again))
+            edit = FilesEdit(before.files, loaded.files)
+            seen = await self._store.write(self._current.seen or before.source.seen, edit, op)
         if loaded is not before:
             try:
-                await self._current.replace(loaded, source=source, keep_good=False)
+                await self._current.replace(loaded, seen=seen, keep_good=False)
                 self._loader.note_change(loaded)
             except Exception as error:  # settled here, so that no change is written twice
                 _settle_all(batch, error)
                 raise
             finally:
                 if evidence:
-                    await in_thread(partial(self._finish, evidence))
+                    await self._finish(op)
             self._current.keep_good_later()
         again = [one for one, outcome in zip(batch, outcomes, strict=True) if isinstance(outcome, AGAIN)]
         for one, outcome in zip(batch, outcomes, strict=True):
@@ -252,11 +250,10 @@ class ChangeQueue:
                 one.settle(outcome)
         return again
 
-    def _finish(self, evidence: Evidence) -> None:
-        """Write the outcome of a change that was made; if that fails, the next change or start does it. Blocks."""
+    async def _finish(self, op: Op) -> None:
+        """Write the outcome of a change that was made; if that fails, the next change or start does it."""
         try:
-            self._audit.settle(evidence.entries, True, self._publisher.revision)
-            finish_change(self._current.journal)
+            await self._store.finish(op, self._publisher.revision)
         except OSError as error:
             self._log.error(f"the outcome of a change is not in the audit log yet: {error.strerror}")
 

@@ -12,13 +12,14 @@ from dnsd.api.codes import code_of, logged_text_of
 from dnsd.app import Loaded
 from dnsd.errors import shown
 from dnsd.manage.audit_entries import Entry, Outcome, role_of
-from dnsd.manage.change import EvidenceError, Witness
+from dnsd.manage.change import Witness
 from dnsd.manage.draft import Draft, Note
 from dnsd.manage.history import History, keep_change, keep_replaced, owner_of
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.request_terms import CONFLICT
 from dnsd.manage.service import Actor
 from dnsd.store.directory import Files, SourceFile
+from dnsd.store.port import EvidenceError
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dnsd.control.brake import Brake
 from dnsd.control.current import Current
+from dnsd.control.folder_store import FolderStore
 from dnsd.control.heartbeat import Heartbeat
 from dnsd.control.loading import Loader
 from dnsd.control.model_keeper import ModelKeeper
@@ -27,6 +28,8 @@ from dnsd.process.signals import leave_on_signal
 from dnsd.process.state import State
 from dnsd.process.tasks import in_thread, run_until
 from dnsd.settings.server import Settings
+from dnsd.source import SettingsReader
+from dnsd.store.port import Store
 
 if TYPE_CHECKING:
     from dnsd.control.certificates import Certificates
@@ -70,8 +73,16 @@ class Control:
         self.current = Current(setup.state.folder, setup.settings, self.publisher, setup.log)
         self.audit = AuditLog(setup.state.folder / AUDIT_LOG, room=self.current.audit_room, report=setup.log.warning)
         self.brake = Brake(setup.state.folder, self.audit, setup.log)
+        settings = SettingsReader(setup.config)
+        self.store: Store = FolderStore(
+            settings,
+            setup.state.folder,
+            served=self.current.served_texts,
+            settle=self.audit.settle_again,
+            log=setup.log,
+        )
         self.keeper = ModelKeeper(self.current.snapshot_file, self.publisher, setup.log)
-        self.loader = Loader(setup.config, self.current, self.publisher, self.brake, self.keeper, setup.log)
+        self.loader = Loader(settings, self.store, self.current, self.publisher, self.brake, self.keeper, setup.log)
         self.started = time.monotonic()
         self._may_report_at = 0.0  # on the monotonic clock
         self._has_begun = asyncio.Event()  # every worker serves the first snapshot, or BEGUN_WITHIN_S have passed
@@ -97,7 +108,7 @@ class Control:
         """The queue of changes."""
         from dnsd.control.change_queue import ChangeQueue
 
-        return ChangeQueue(self.current, self.loader, self.publisher, self.brake, self.setup.log)
+        return ChangeQueue(self.store, self.current, self.loader, self.publisher, self.brake, self.setup.log)
 
     @cached_property
     def history(self) -> History:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from dnsd.app import Loaded, Source
+from dnsd.app import Loaded
 from dnsd.control.draining import DrainKeeper
 from dnsd.control.kept_routes import KeptRoutes
 from dnsd.control.publish import Publisher
@@ -24,19 +24,19 @@ from dnsd.settings.server import Settings
 from dnsd.store.block_store import BlockStore
 from dnsd.store.directory import Files, contents_of
 from dnsd.store.good import GoodTexts
-from dnsd.store.journal import JOURNAL
 from dnsd.store.kept_file import move_aside
 from dnsd.store.objects import ReadZone
+from dnsd.store.port import Seen
 from dnsd.store.text_file import Content
 
 
 class Current:
-    """The served data, the source as last read, and the files in the state folder that outlive the process."""
+    """The served data, what was last seen of the store, and the files in the state folder that outlive the process."""
 
     def __init__(self, state: Path, settings: Settings, publisher: Publisher, log: Log) -> None:
         """`settings` are those of the server's start; those of the loaded data replace them."""
         self.loaded: Loaded | None = None  # None: the snapshot file is served, or nothing yet
-        self.source: Source | None = None  # as read by the last attempt to load it, successful or not
+        self.seen: Seen | None = None  # by the last attempt to load it, successful or not
         self.settings = settings
         self.turn = asyncio.Lock()  # only its holder may replace the data
         self.blocks = BlockStore(state, lambda message: log.warning(f"warning: {message}"))
@@ -44,7 +44,6 @@ class Current:
         self.times = KeptTimes(state, log)
         self.routes = KeptRoutes(state, log)
         self.drains = DrainKeeper(state, publisher, log)
-        self.journal = state / JOURNAL
         self.snapshot_file = state / FILE_NAME
         self._publisher = publisher
         self._log = log
@@ -57,20 +56,20 @@ class Current:
         """Assign revisions that follow this one, the last of earlier processes."""
         self._revision = revision
 
-    def note_source(self, source: Source) -> Source:
-        """Keep the source as last read, whether or not it can be loaded. Returns it."""
-        self.source = source
-        return source
+    def note_seen(self, seen: Seen) -> Seen:
+        """Keep what was seen last, whether or not it can be loaded. Returns it."""
+        self.seen = seen
+        return seen
 
-    async def replace(self, loaded: Loaded, *, source: Source | None = None, keep_good: bool = True) -> None:
-        """Serve `loaded`, read from `source` if given, under the next revision.
+    async def replace(self, loaded: Loaded, *, seen: Seen | None = None, keep_good: bool = True) -> None:
+        """Serve `loaded`, under the next revision; `seen` is what the store has then, if it was written.
 
         The caller holds `turn`, except at the start. Times, texts and drains are saved before they are served: if the
         process is killed in between, its successor must not go back to older ones. Without `keep_good`, the texts are
         not: the caller has them saved later, and a successor does not judge the files by older ones.
         """
-        if source:
-            self.note_source(source)
+        if seen:
+            self.note_seen(seen)
         await self._keep_times(loaded)
         if keep_good:
             await self.keep_good(loaded)

@@ -18,7 +18,7 @@ async def go_on(control: Control) -> None:
     await run_all(
         work()
         for work in (
-            Follower(setup.config, current, control.loader).follow,
+            Follower(control.store, current, control.loader).follow,
             control.loader.await_workers,
             current.keep_first_good,
             control.loader.tell_of_start,

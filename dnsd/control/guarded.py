@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dnsd.app import Loaded, Source, load
+from dnsd.app import Loaded, load
 from dnsd.control.current import Current
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import DnsdError, InvalidDataError, Problem
@@ -26,6 +26,7 @@ from dnsd.process.garbage import garbage_paused
 from dnsd.process.memory import trim
 from dnsd.progress import progress_on
 from dnsd.settings.sections import OnError
+from dnsd.source import Source
 from dnsd.store.hold import Stopped, changed_accounts
 from dnsd.store.kept_zones import NOTHING_KEPT, KeptZones
 

@@ -7,9 +7,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-from dnsd.app import Loaded, Source
+from dnsd.app import Loaded
 from dnsd.control.attempt import Attempt
 from dnsd.control.brake import Brake
 from dnsd.control.current import Current
@@ -23,7 +22,6 @@ from dnsd.control.guarded import (
 )
 from dnsd.control.model_keeper import ModelKeeper
 from dnsd.control.publish import Publisher
-from dnsd.control.reading import SourceReader
 from dnsd.control.saved_start import SavedStart
 from dnsd.errors import InvalidDataError, Problem
 from dnsd.log import Log
@@ -32,11 +30,11 @@ from dnsd.process.snapshot_file import Title
 from dnsd.process.snapshot_log import load_title
 from dnsd.process.tasks import in_thread
 from dnsd.settings.restart import waiting_for_start
+from dnsd.source import SettingsReader
 from dnsd.store.directory import Files
-from dnsd.store.folder import keep_times
 from dnsd.store.hold import WrongCopiesError
-from dnsd.store.journal import undo_unfinished
 from dnsd.store.kept_zones import NOTHING_KEPT
+from dnsd.store.port import Seen, Store
 
 SERVED_WITHIN_S = 30.0  # a slower worker is logged and not waited for
 
@@ -45,23 +43,31 @@ class Loader:
     """Loads the files into the current data, and keeps and logs the outcome of each attempt."""
 
     def __init__(
-        self, config: Path, current: Current, publisher: Publisher, brake: Brake, keeper: ModelKeeper, log: Log
+        self,
+        settings: SettingsReader,
+        store: Store,
+        current: Current,
+        publisher: Publisher,
+        brake: Brake,
+        keeper: ModelKeeper,
+        log: Log,
     ) -> None:
         self.last = Attempt(ok=False, problems=(), seconds=0, at=0)
         self.results = {"ok": 0, "held": 0, "refused": 0, "failed": 0}  # of reloads
-        self._config = config
+        self._settings = settings
+        self._store = store
         self._current = current
         self._first_settings = current.settings
         self._publisher = publisher
         self._brake = brake
-        self._guarded = GuardedLoad(config, current)
+        self._guarded = GuardedLoad(settings.config, current)
         self._log = log
         self._has_loaded_unasked = asyncio.Event()  # since the last wait for the workers
         self._served_when_held: Files | None = None  # the files served when held accounts were last judged
         self._reported: frozenset[Problem] = frozenset()
         self._notes: tuple[Problem, ...] = ()  # warnings about the last load itself
-        self._reader = SourceReader(config, current.served_texts)
-        self._start = SavedStart(current, publisher, keeper, log)
+        self._still: Seen | None = None  # what was last still for a while
+        self._start = SavedStart(store, current, publisher, keeper, log)
 
     async def load_first(self, before: int) -> bool:
         """Publish the data of the files, else the snapshot file; return whether either could be used.
@@ -76,8 +82,8 @@ class Loader:
         await in_thread(self._start.open)
         self._guarded.kept, base = self._start.zones, None
         try:
-            await self._undo_unfinished()
-            source = await self._read_next()
+            seen = await self._see_next()
+            source = await in_thread(partial(self._settings.source, seen))
             if self._brake.book.is_refused or (before and self._publisher.has_good_texts):
                 base = await in_thread(partial(self._guarded.last_good, source))
             admitted = await in_thread(partial(self._guarded.first, source, base, self._brake.book))
@@ -95,7 +101,7 @@ class Loader:
             self._served_when_held = admitted.loaded.files
             self._start.take_over(admitted.loaded)
             await self._current.replace(admitted.loaded, keep_good=False)
-            await in_thread(partial(self._start.keep_times, admitted.loaded))
+            await self._start.keep_times(admitted.loaded)
             self._report(self.last.problems)
             self._log.info(f"serving {admitted.loaded.summary()}")
             return True
@@ -122,12 +128,6 @@ class Loader:
                 self._log.warning(problem.line())
             await self._current.drains.note(before, None, loaded, revision=0)
 
-    async def _undo_unfinished(self) -> None:
-        """Undo a change that a killed process left half written. Raises OSError: the files are then inconsistent."""
-        undo = partial(undo_unfinished, self._current.journal, self._brake.audit.settle_again, is_tolerant=True)
-        if done := await in_thread(undo):
-            self._log.warning(done)
-
     async def reload(self, *, force: Force | None = None) -> Attempt:
         """Reload the files and publish them, each account whole or not at all; return once every worker serves them."""
         async with self._current.turn:
@@ -144,11 +144,11 @@ class Loader:
 
     async def catch_up(self) -> None:
         """Load files edited meanwhile, once they have settled. The caller holds `turn`."""
-        if (source := await self._reader.settled(self._current.source)) != self._current.source or self.last.ok:
+        if (seen := await self._store.settled(self._current.seen)) != self._current.seen or self.last.ok:
             try:
-                await self._reload(is_patient=True, known=source)
+                await self._reload(is_patient=True, known=seen)
             except UnsettledError:
-                await self._reader.await_still(source)
+                self._still = await self._store.still(seen)
                 await self._reload(is_patient=True)
         if self.last.ok:
             self._has_loaded_unasked.set()
@@ -168,19 +168,19 @@ class Loader:
         current = self._current
         async with current.turn:  # what a change is writing is known at its end, and need not be read
             pass
-        while (source := await self._reader.settled(self._current.source)) != current.source or self._may_release():
+        while (seen := await self._store.settled(current.seen)) != current.seen or self._may_release():
             async with current.turn:
-                if not self._may_release() and (source == current.source or await self._reader.read(source) != source):
+                if not self._may_release() and (seen == current.seen or await self._store.look(seen) != seen):
                     continue
-                if current.loaded and source == current.loaded.source and not self._may_release():
-                    current.note_source(source)
+                if current.loaded and seen == current.loaded.source.seen and not self._may_release():
+                    current.note_seen(seen)
                     await self._note_unchanged(current.loaded)
                     continue
-                is_served = await self._load_unasked(source)
+                is_served = await self._load_unasked(seen)
             if is_served is not None:
                 return is_served
-            await self._reader.await_still(source)
-        current.note_source(source)  # equal, but with the files' latest status, so that they are not read again
+            self._still = await self._store.still(seen)
+        current.note_seen(seen)  # equal, but with the files' latest status, so that they are not read again
         return False
 
     async def _note_unchanged(self, loaded: Loaded) -> None:
@@ -189,14 +189,14 @@ class Loader:
         await self._brake.note_refusal(is_refused=bool(loaded.held))  # by the guard, perhaps
         self._log.info(f"files unchanged, still serving revision {self._publisher.revision}")
 
-    async def _load_unasked(self, source: Source) -> bool | None:
+    async def _load_unasked(self, seen: Seen) -> bool | None:
         """Reload; return whether the files are served, None if they must first be still. The caller holds `turn`.
 
-        `source` is the source as just read.
+        `seen` is what was just seen.
         """
         before = self._publisher.revision, self.last.held
         try:
-            attempt = await self._reload(is_patient=True, known=source)
+            attempt = await self._reload(is_patient=True, known=seen)
         except UnsettledError:
             return None
         if attempt.ok and before != (self._publisher.revision, attempt.held):
@@ -209,7 +209,7 @@ class Loader:
         return bool(loaded and loaded.held and loaded.files is not self._served_when_held)
 
     async def _reload(
-        self, *, force: Force | None = None, is_patient: bool = False, known: Source | None = None
+        self, *, force: Force | None = None, is_patient: bool = False, known: Seen | None = None
     ) -> Attempt:
         """Load the files; those that are as in `known` are not read again.
 
@@ -217,20 +217,19 @@ class Loader:
         """
         start = time.monotonic()
         await self._current.until_kept()
-        before, read, judged = self._current.loaded, self._current.source, self._served_when_held
+        before, last, judged = self._current.loaded, self._current.seen, self._served_when_held
         self._served_when_held = before.files if before else None
         try:
-            await self._undo_unfinished()
-            known = read.unstamped if force and read else known
-            source = await self._read_next(is_patient=is_patient, known=known)
-            is_settled = not is_patient or source == self._reader.still
-            admitted = await in_thread(partial(self._admit, source, before, force, is_settled=is_settled))
+            known = last.unstamped if force and last else known
+            seen = await self._see_next(is_patient=is_patient, known=known)
+            is_settled = not is_patient or seen == self._still
+            admitted = await in_thread(partial(self._admit, seen, before, force, is_settled=is_settled))
             await self._serve(admitted, before, is_patient=is_patient)
             if force:
                 said = "; ".join(map(str, admitted.notes)) or "no name moves"
                 await self._brake.record("reload.forced", f"{force.account or 'all accounts'}: {said}", Outcome.OK)
         except UnsettledError:
-            self._current.source, self._served_when_held = read, judged  # not yet loaded
+            self._current.seen, self._served_when_held = last, judged  # not yet loaded
             raise
         except GuardRefusedError as error:
             self.results["refused"] += 1
@@ -244,8 +243,9 @@ class Loader:
         self._note_loaded(admitted.loaded, start, admitted.notes)
         return self.last
 
-    def _admit(self, source: Source, before: Loaded | None, force: Force | None, *, is_settled: bool) -> Admitted:
+    def _admit(self, seen: Seen, before: Loaded | None, force: Force | None, *, is_settled: bool) -> Admitted:
         """The data that may be served after `before`; None: the snapshot file is served. Blocks."""
+        source = self._settings.source(seen)
         book, served = self._brake.book, self._publisher.snapshot
         if before is None and served is not None:
             return self._guarded.after_snapshot(source, served, book, force=force)
@@ -262,7 +262,7 @@ class Loader:
         else:
             await self._current.replace(loaded)
         if before:
-            await in_thread(partial(keep_times, loaded.files, before.files))
+            await self._store.keep_times(loaded.files, before.files)
 
     async def _await_workers(self, *, again: bool) -> None:
         """Wait for the workers, without holding `turn`; then log the outcome and save the snapshot."""
@@ -275,11 +275,11 @@ class Loader:
             self._log.info(f"reloaded: revision {revision}, {loaded.summary()}{held}")
         await self._publisher.save()
 
-    async def _read_next(self, *, is_patient: bool = False, known: Source | None = None) -> Source:
-        """Read the files, but for those that are as in `known`, and keep them as last read."""
-        before = known or self._current.source
-        source = await self._reader.read(before, patient=is_patient, kept=self._guarded.kept)
-        return self._current.note_source(source)
+    async def _see_next(self, *, is_patient: bool = False, known: Seen | None = None) -> Seen:
+        """See what the store has, of which files as in `known` are not read again, and keep it as last seen."""
+        known = known or self._current.seen
+        seen = await self._store.open(known, noted=self._guarded.kept.files, is_patient=is_patient)
+        return self._current.note_seen(seen)
 
     async def _publish_file(self, title: Title | None) -> bool:
         snapshot = await in_thread(self._start.snapshot)
@@ -317,7 +317,7 @@ class Loader:
         self.last = Attempt(ok=ok, problems=problems, seconds=seconds, at=time.time(), revision=revision, held=held)
 
     def _problem(self, error: Exception) -> Problem:
-        return Problem(str(self._config), (), f"{type(error).__name__}: {error}")
+        return Problem(str(self._settings.config), (), f"{type(error).__name__}: {error}")
 
     def _report(self, problems: tuple[Problem, ...], *, again: bool = True) -> None:
         """Log the problems; without `again`, only those not in the last report."""

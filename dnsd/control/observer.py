@@ -20,7 +20,6 @@ from dnsd.log import Log
 from dnsd.manage.acts import Act, Acts
 from dnsd.manage.audit_entries import Entry, Outcome
 from dnsd.manage.brake import ROUTES, Book, Overrun, author_of, judged, limit_of
-from dnsd.manage.change import EvidenceError
 from dnsd.manage.judge import moves_between
 from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.tokens import Token
@@ -30,6 +29,7 @@ from dnsd.model.fields import IPNetwork
 from dnsd.model.observed import FeedError, FeedFields, Observed, changed_networks, without_new_withdrawals
 from dnsd.process.tasks import in_thread
 from dnsd.store.observations import FILE_NAME as OBSERVED
+from dnsd.store.port import EvidenceError
 
 LOOK_S = 1.0
 RETRY = timedelta(seconds=10)  # between attempts to apply what the brake refused

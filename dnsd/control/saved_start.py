@@ -19,18 +19,19 @@ from dnsd.process.model_file import ModelTitle, load_model, model_of
 from dnsd.process.snapshot_file import DamagedSnapshotError
 from dnsd.process.snapshot_log import SavedSnapshot
 from dnsd.store.directory import Files
-from dnsd.store.folder import keep_times
 from dnsd.store.kept_file import move_aside
 from dnsd.store.kept_zones import NOTHING_KEPT, KeptZones
+from dnsd.store.port import Store
 
 
 class SavedStart:
     """The snapshot file and the model file, as a start finds them; both are let go once it has used them, or cannot."""
 
-    def __init__(self, current: Current, publisher: Publisher, keeper: ModelKeeper, log: Log) -> None:
+    def __init__(self, store: Store, current: Current, publisher: Publisher, keeper: ModelKeeper, log: Log) -> None:
         self._kept: ZonesOfModel | None = None
         self._saved: SavedSnapshot | None = None
         self._noted: Files | None = None
+        self._store = store
         self._current = current
         self._publisher = publisher
         self._keeper = keeper
@@ -71,13 +72,13 @@ class SavedStart:
             self._publisher.resume(kept.base, self._saved.name)
         self._keeper.begin(kept, loaded.stored.objects.zones)
 
-    def keep_times(self, loaded: Loaded) -> None:
-        """Write the serials of files that changed while the server was down to the disk, as a reload does. Blocks.
+    async def keep_times(self, loaded: Loaded) -> None:
+        """Have the store keep the serials of files that changed while the server was down, as a reload does.
 
         Without the files as they were, the serials are the times on the disk.
         """
         if self._noted:
-            keep_times(loaded.files, self._noted)
+            await self._store.keep_times(loaded.files, self._noted)
 
     def let_go(self) -> None:
         """Let go of the zones, whether or not they were used."""

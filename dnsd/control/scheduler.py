@@ -22,7 +22,6 @@ from dnsd.control.change_request import not_written
 from dnsd.control.control import Control
 from dnsd.control.newer_data import on_newer_data
 from dnsd.manage.audit_entries import Entry, Outcome
-from dnsd.manage.change import EvidenceError
 from dnsd.manage.draft import Draft
 from dnsd.manage.history import History
 from dnsd.manage.map_request import MapRequest
@@ -48,6 +47,7 @@ from dnsd.manage.tokens import Token
 from dnsd.model.record_parts import finished
 from dnsd.model.times import time_text
 from dnsd.process.tasks import in_thread
+from dnsd.store.port import EvidenceError
 
 LOOK_S = 0.5
 AGAIN = timedelta(seconds=10)  # after a failure that passes without a person, such as a full disk

@@ -27,7 +27,7 @@ from dnsd.manage.audit_entries import Entry, Outcome
 from dnsd.manage.audit_search import FoundEntries, LogQuery
 from dnsd.manage.brake import author_of
 from dnsd.manage.brake_state import BrakeState, author_key
-from dnsd.manage.change import EvidenceError, Pace
+from dnsd.manage.change import Pace
 from dnsd.manage.draft import Draft
 from dnsd.manage.drains import DrainBook
 from dnsd.manage.find import find_account
@@ -48,6 +48,7 @@ from dnsd.model.observed import FeedFields, Observed
 from dnsd.model.quota_rules import quotas_of
 from dnsd.model.zones import Zone
 from dnsd.process.tasks import in_thread
+from dnsd.store.port import EvidenceError
 
 T = TypeVar("T")
 SERVED_WITHIN_S = 5.0  # a slower worker is not waited for

@@ -20,11 +20,11 @@ from typing import Any, TypeVar
 
 from dnsd.manage.audit import AuditLog
 from dnsd.manage.audit_entries import Entry, PendingEntry, pending_entry
-from dnsd.manage.change import EvidenceError
 from dnsd.manage.state_names import ACTS
 from dnsd.manage.token_file import TokenFile, TokenFileError
 from dnsd.store.kept_file import DamagedFileError, kept, read_octets
 from dnsd.store.observations import FILE_NAME as OBSERVED
+from dnsd.store.port import EvidenceError
 from dnsd.whole_file import make_folder, replacing
 
 T = TypeVar("T")

@@ -1,25 +1,23 @@
-"""Requested changes: drawn up one after another, and written together."""
+"""Requested changes: drawn up one after another, to be written together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass
 from time import thread_time
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from dnsd.app import Loaded, Source
+from dnsd.app import Loaded
 from dnsd.errors import DnsdError
 from dnsd.manage.audit import AuditLog
 from dnsd.manage.audit_entries import Entry, pending_entry
 from dnsd.manage.draft import Draft
 from dnsd.manage.draft_texts import is_large
 from dnsd.store.directory import Files
-from dnsd.store.files_edit import FilesEdit, note_links
-from dnsd.store.journal import Settle
-from dnsd.store.text_file import FileChangedError, Stamp
-from dnsd.store.write import BegunFile, Evidence, FileChange, begin_files, write_files
+from dnsd.store.files_edit import FilesEdit
+from dnsd.store.port import EvidenceError, StaleError
+from dnsd.store.text_file import FileChangedError
+from dnsd.store.write import Evidence, FileChange
 
 T = TypeVar("T")
 Make: TypeAlias = Callable[[Loaded], tuple[T, Draft]]  # makes a change on top of the loaded data
@@ -35,23 +33,11 @@ class Pace:
     is_hurried: bool = False  # whether others wait for it
 
 
-class StaleError(DnsdError):
-    """A file of a change was edited since it was loaded; `keys` are the keys of all files of the change."""
-
-    def __init__(self, keys: Iterable[str] = ()) -> None:
-        self.keys = frozenset(keys)
-        super().__init__("a file was edited since it was loaded")
-
-
 class MovedOnError(DnsdError):
     """The data has changed so that a change has to be drawn up again."""
 
     def __init__(self) -> None:
         super().__init__("the data has changed since the change was drawn up")
-
-
-class EvidenceError(OSError):
-    """The evidence of a change cannot be written."""
 
 
 @dataclass(slots=True)
@@ -83,7 +69,7 @@ def testified(audit: AuditLog, witnesses: Sequence[Witness], before: Files) -> E
         for witness in witnesses:
             witness.has_testified = True
 
-    return Evidence(entries, testify, audit.settle)
+    return Evidence(entries, testify, audit.settle, made=lambda revision: audit.settle(entries, True, revision))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,41 +156,9 @@ def draw_up(works: Iterable[Work], before: Loaded, check: Check) -> list[DrawnUp
     return drawn_up
 
 
-def begin_change(drawn: Drawn[Any]) -> list[BegunFile]:
-    """Bring the large texts of a change to disk that is to be written soon. Raises OSError."""
+def large_files(drawn: Drawn[Any]) -> list[FileChange]:
+    """The files of a change that take long to write, if they stay the same on newer data."""
     if not drawn.draft.can_move:
         return []
     changes = FilesEdit(drawn.draft.loaded.files, drawn.after.files).changes()
-    return begin_files(one for one in changes if one.text is not None and is_large(len(one.text)))
-
-
-def write_change(
-    before: Files,
-    after: Files,
-    read: Source,
-    journal: Path,
-    *,
-    beside: Sequence[FileChange] = (),
-    evidence: Evidence | None = None,
-    settle: Settle,
-    begun: Sequence[BegunFile] = (),
-) -> Source:
-    """Write the files that differ between `before` and `after`. Returns `read`, the source last read, with them.
-
-    `read` may differ from `before`, the files that are served; `beside` are changes of files elsewhere. `evidence`,
-    `settle` and `begun` are as for `write_files`. After OSError or StaleError, nothing has changed.
-    """
-    edit = FilesEdit(before, after, read.files)
-    seen: dict[str, Stamp] = {}
-
-    def verify() -> None:
-        if not edit.is_current(seen):
-            raise StaleError(edit.touched_keys())
-
-    try:
-        changes, linked = [*edit.changes(), *beside], partial(note_links, seen)
-        write_files(changes, journal, verify, linked=linked, evidence=evidence, settle=settle, begun=begun)
-    except FileNotFoundError:
-        verify()  # the folder of a file may have been moved away
-        raise
-    return replace(read, files=edit.made(read.files)) if read.files else read
+    return [one for one in changes if one.text is not None and is_large(len(one.text))]

@@ -57,6 +57,7 @@ class Evidence:
     entries: Entries
     testify: Callable[[], None]  # writes them, or none and raises OSError
     settle: Settle  # writes the outcome of a change that was not made
+    made: Callable[[int], None]  # writes that of a change that was, and is served as a revision
 
 
 @dataclass(frozen=True, slots=True)

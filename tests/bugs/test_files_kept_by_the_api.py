@@ -8,8 +8,8 @@ from pathlib import Path
 
 import dns.flags
 
-from dnsd.app import read_source
 from dnsd.formats.yaml_edit import edited_yaml
+from dnsd.source import read_source
 from tests.api.server import A1, Api
 from tests.bugs.accounts import RECORDS, made_zone, wait_for
 

@@ -22,6 +22,7 @@ LAYERS = [
     {"compile", "net", "store"},
     {"process"},
     {"outbound", "settings", "worker"},
+    {"source"},
     {"app"},
     {"manage"},
     {"api", "fleet"},

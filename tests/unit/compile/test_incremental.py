@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from dnsd.app import Loaded, Source, load, read_source
+from dnsd.app import Loaded, load
 from dnsd.errors import InvalidDataError
 from dnsd.model.zones import Zone
+from dnsd.source import Source, read_source
 from dnsd.store import folder, master_file, objects
 from dnsd.wire.rdata import NS, SOA
 

@@ -16,12 +16,12 @@ import pytest
 from dnsd.app import Loaded
 from dnsd.compile import build
 from dnsd.compile.zone import PackedZone, pack_zone
-from dnsd.control import change_queue, change_request
+from dnsd.control import change_request
 from dnsd.control.brake import Trial
 from dnsd.engine import table
 from dnsd.engine.respond import respond
 from dnsd.manage import draft_texts
-from dnsd.manage.change import EvidenceError, Witness, draw_up, drawn
+from dnsd.manage.change import Witness, draw_up, drawn
 from dnsd.manage.draft import Draft
 from dnsd.manage.history import History
 from dnsd.manage.maps import MapChange, edit_map
@@ -34,6 +34,7 @@ from dnsd.model.zones import Zone
 from dnsd.process.tasks import in_thread
 from dnsd.store import write
 from dnsd.store.directory import FileKind, SourceFile
+from dnsd.store.port import EvidenceError
 from dnsd.store.text_file import MAX_KEPT, FileChangedError
 from dnsd.store.write import FileChange
 from tests.limits import HANG_S
@@ -344,16 +345,16 @@ def edited_by_hand(life: Life, _: pytest.MonkeyPatch) -> None:
     life.world.write(OTHER_MAP, f"{FILES[OTHER_MAP]}description: by hand\n")
 
 
-def failing_once(error: OSError, name: str) -> Callable[[Life, pytest.MonkeyPatch], None]:
-    def fail(_: Life, monkeypatch: pytest.MonkeyPatch) -> None:
-        whole, errors = getattr(change_queue, name), [error]
+def failing_once(error: OSError) -> Callable[[Life, pytest.MonkeyPatch], None]:
+    def fail(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+        whole, errors = life.control.store.write, [error]
 
         def once(*args: Any, **more: Any) -> Any:
             if errors:
                 raise errors.pop()
             return whole(*args, **more)
 
-        monkeypatch.setattr(change_queue, name, once)
+        monkeypatch.setattr(life.control.store, "write", once)
 
     return fail
 
@@ -362,8 +363,8 @@ def failing_once(error: OSError, name: str) -> Callable[[Life, pytest.MonkeyPatc
     "fail",
     [
         pytest.param(edited_by_hand, id="a file edited by hand"),
-        pytest.param(failing_once(OSError(errno.ENOSPC, "full"), "write_change"), id="a full disk"),
-        pytest.param(failing_once(EvidenceError(errno.ENOSPC, "full"), "write_change"), id="evidence"),
+        pytest.param(failing_once(OSError(errno.ENOSPC, "full")), id="a full disk"),
+        pytest.param(failing_once(EvidenceError(errno.ENOSPC, "full")), id="evidence"),
     ],
 )
 def test_batch_that_fails_and_is_made_one_by_one_leaves_the_changes_of_others(

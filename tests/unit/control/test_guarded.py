@@ -11,13 +11,14 @@ from typing import Any, cast
 
 import pytest
 
-from dnsd import app
-from dnsd.app import Loaded, load, read_source
+from dnsd import source
+from dnsd.app import Loaded, load
 from dnsd.control.current import Current
 from dnsd.control.guarded import Admitted, Force, GuardedLoad, GuardRefusedError, UnsettledError
 from dnsd.manage.brake import FILES, Book
 from dnsd.model.advertisement import NO_ROUTES
 from dnsd.model.sightings import NEVER_SEEN
+from dnsd.source import read_source
 from dnsd.store.directory import Files
 from tests.worlds import as_yaml
 
@@ -396,13 +397,13 @@ def test_names_leave_their_map_only_by_files_that_are_still(folder: Folder) -> N
 
 def test_no_garbage_is_looked_for_while_files_are_read(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     is_looked_for: list[bool] = []
-    read_files = app.read_files
+    read_files = source.read_files
 
     def noted(*of: Any, **rest: Any) -> Files:
         is_looked_for.append(gc.isenabled())
         return read_files(*of, **rest)
 
-    monkeypatch.setattr(app, "read_files", noted)
+    monkeypatch.setattr(source, "read_files", noted)
     read_source(folder.config, {})
     assert is_looked_for == [False]
     assert gc.isenabled()

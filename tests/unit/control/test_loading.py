@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dnsd.app import Loaded
-from dnsd.control import reading
+from dnsd.control import folder_store
 from dnsd.control.attempt import Attempt
 from dnsd.control.commands import reply
 from dnsd.control.guarded import Force, UnsettledError
@@ -59,8 +59,8 @@ def test_digests_of_a_changed_file_are_computed_once(world: Scheduling, monkeypa
         monkeypatch.setattr(text_file, name, lambda path, *rest: note(str(path), name) or work(path, *rest))
 
     def is_trusted(life: Life) -> bool:
-        source = life.control.current.source
-        return bool(source and source.files and all(file.stamp for file in source.files.files))
+        seen = life.control.current.seen
+        return bool(seen and seen.files and all(file.stamp for file in seen.files.files))
 
     async def changed(life: Life) -> None:
         while not is_trusted(life):  # a file that was just made is read again: another edit may leave its status as is
@@ -167,7 +167,7 @@ def test_an_account_still_waits_once_refused_edits_are_undone(world: Scheduling)
 
 
 def test_a_release_by_files_that_were_not_still_is_not_lost(world: Scheduling, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "STILL_S", 0.1)
+    monkeypatch.setattr(folder_store, "STILL_S", 0.1)
 
     async def release(life: Life) -> tuple[str, ...]:
         world.write("globex/zones/acme.example.yaml", WWW)  # acme has it
@@ -205,7 +205,7 @@ def test_a_change_on_request_meets_files_that_are_not_still(world: Scheduling, m
 def test_a_change_on_request_meets_a_folder_that_was_moved_away(
     world: Scheduling, make: Make[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "STILL_S", 0.1)
+    monkeypatch.setattr(folder_store, "STILL_S", 0.1)
 
     async def change(life: Life) -> None:
         (world.folder / "accounts/acme/maps").rename(world.folder / "away")

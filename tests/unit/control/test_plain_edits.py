@@ -16,11 +16,12 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from dnsd.app import Loaded, load, read_source
+from dnsd.app import Loaded, load
 from dnsd.control.current import Current
 from dnsd.control.guarded import Force, GuardedLoad, GuardRefusedError
 from dnsd.manage.brake import Book
 from dnsd.model.sightings import NEVER_SEEN
+from dnsd.source import read_source
 from tests.worlds import as_yaml
 
 ROOT = Path(__file__).parents[3]

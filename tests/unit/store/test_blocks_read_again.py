@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from dnsd.app import Loaded, load, load_change, read_source
+from dnsd.app import Loaded, load, load_change
 from dnsd.errors import InvalidDataError
 from dnsd.manage.draft import Draft
 from dnsd.manage.record_ids import record_id
 from dnsd.manage.records import Batch, change_records
 from dnsd.model.records import RecordFields, build_record
 from dnsd.model.zones import Zone
+from dnsd.source import read_source
 from dnsd.store.text_file import BlockReader
 
 NAMES = 12_000  # 4 blocks
