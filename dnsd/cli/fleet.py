@@ -101,8 +101,6 @@ def revoke_command(folder: Path, *, edge: str | None, control: str | None) -> No
     Changes the accounts in the root folder FOLDER, and sends them to the running servers, which cut the node at once.
     A server that does not run gets them from the others later. Without --edge and --control, only sends them again.
     """
-    import asyncio
-
     from dnsd.fleet.root import load_root
 
     if edge and control:
@@ -116,7 +114,7 @@ def revoke_command(folder: Path, *, edge: str | None, control: str | None) -> No
             root.revoke_control(control, now=now)
         if edge:
             root.revoke_edge(edge, now=now)
-        done = asyncio.run(send_accounts(root, now=now))
+        done = send_accounts(root, now=now)
     except ModuleNotFoundError as error:
         say(f"{error}: install dnsd[fleet]")
         sys.exit(1)

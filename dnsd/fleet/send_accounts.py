@@ -25,11 +25,16 @@ CONNECTING = {"allow_reconnect": False, "max_reconnect_attempts": 1, "reconnect_
 ANSWERS_S = 5.0
 
 
-async def send_accounts(root: RootFolder, *, now: datetime) -> frozenset[str]:
+def send_accounts(root: RootFolder, *, now: datetime) -> frozenset[str]:
     """Send the JWTs of DNSD and EDGES, and return the names of the servers that use them.
 
     Raises RootFolderError if no server can be reached, or one refuses.
     """
+    return asyncio.run(_send_all(root, now))
+
+
+async def _send_all(root: RootFolder, now: datetime) -> frozenset[str]:
+    """Send both JWTs over one connection, with an identity for this once."""
     with tempfile.TemporaryDirectory(prefix="dnsd-fleet-") as folder:
         root.make_updater(Path(folder) / UPDATER, now=now)
         options = load_identity(Path(folder) / UPDATER).connect_options()
