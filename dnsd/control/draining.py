@@ -51,8 +51,7 @@ class DrainKeeper:
             async with self._turn:
                 known = set(map(_essence, self.book)) if before is None else set()  # noted before a kill
                 added = [one for one in found if _essence(one) not in known]
-                self.book = self.book.with_drains(added, time.time())
-                await self._save()
+                await self._keep(self.book.with_drains(added, time.time()))
             self._look()
 
     async def watch(self, audit: AuditLog) -> None:
@@ -62,8 +61,8 @@ class DrainKeeper:
             revision = self._publisher.revision
             await self._publisher.wait_until_served(revision)
             async with self._turn:
-                self.book, done = self.book.served(revision, time.time())
-                await self._save()
+                book, done = self.book.served(revision, time.time())
+                await self._keep(book)
             for one in done:
                 self._log.info(f"{one.map_key}: {_words(one)}")
             if done and (problem := await in_thread(partial(audit.append, *map(_entry, done)))):
@@ -76,8 +75,10 @@ class DrainKeeper:
         else:
             self._is_switching.clear()
 
-    async def _save(self) -> None:
-        await in_thread(partial(self._file.save, self.book))
+    async def _keep(self, book: DrainBook) -> None:
+        """Take a new book: first on disk, so that a process after a kill knows every time that was shown."""
+        await in_thread(partial(self._file.save, book))
+        self.book = book
         self._report()
 
     def _report(self) -> None:
