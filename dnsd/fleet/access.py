@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dnsd.fleet.subjects import ALL_STATE
+
 STREAM = "DNSD"
-ALL_STATE = "dnsd.s.>"  # the part of the stream for edges
 DNSD, EDGES, SYS = "DNSD", "EDGES", "SYS"
 API = "$JS.API"
 UNLIMITED = -1
