@@ -31,6 +31,13 @@ class AccountSum(NamedTuple):
         return AccountSum(objects, self.total + _digest(subject, new) - _digest(subject, old) & MASK)
 
 
+class AccountState(NamedTuple):
+    """What a node knows of an account: the sequence number of its head (0 without one), and the sum in it."""
+
+    seq: int = 0
+    sum: AccountSum = AccountSum()
+
+
 @dataclass(frozen=True, slots=True)
 class AccountHead:
     """What a head says: the commit, its time in seconds since 1970, the account's sum, and the first message of state.

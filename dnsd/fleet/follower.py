@@ -1,0 +1,339 @@
+"""The follower of a fleet: keeps a node's copy up to date over one pull consumer, and fetches it anew where it must.
+
+It finds a lost message by the consumer's own numbers, and a silent server by missing heartbeats; then it begins a new
+consumer after the last message of which nothing is missing. It never gives up: without servers, the copy stays as it
+is. Each reason is noted once, until another one takes its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, NamedTuple
+
+from nats.aio.msg import Msg
+
+from dnsd.errors import DnsdError
+from dnsd.fleet.beat import BEAT, Beat, parse_beat
+from dnsd.fleet.heads import AccountState
+from dnsd.fleet.intake import Flushed, Intake, ResyncError, StateMessage
+from dnsd.fleet.link import Line, Link, json_answer, plain_headers
+from dnsd.fleet.stream import STREAM
+from dnsd.fleet.subjects import ALL_STATE, META
+from dnsd.fleet.values import ValueFormatError, json_object
+from dnsd.fleet.writer import REMOVED
+from dnsd.store.replica import DamagedReplicaError, Replica
+
+BATCH = 1000  # messages of one request
+EXPIRES_S = 20
+HEARTBEAT_S = 0.5
+SILENCE_S = 1.5
+LOOK_AGAIN_S = 0.2
+NANOSECONDS = 1_000_000_000
+LIVES_S = 30  # of a consumer that nobody asks
+ANSWER_S = 5.0  # in the first seconds of a cluster, a request may take that long
+LONGEST_ABSENCE_S = 25 * 86400  # markers of removals live 30 days
+PAUSE_S = (0.05, 5.0)  # the first and the longest between attempts
+STEADY_S = 10  # after which the next pause is the first again
+BEHIND_S = 2
+ACK_TOKENS = 9  # of the reply subject of a message; with a domain and an account, there are two more before the stream
+
+
+class Doors(NamedTuple):
+    """The subjects over which a node may ask for its consumer and for one object."""
+
+    create: str
+    delete: str
+    next: str
+    get: str
+
+
+def control_doors(consumer: str) -> Doors:
+    """The doors of a control: JetStream's own subjects."""
+    api = "$JS.API"
+    return Doors(
+        f"{api}.CONSUMER.CREATE.{STREAM}.{consumer}.{ALL_STATE}",
+        f"{api}.CONSUMER.DELETE.{STREAM}.{consumer}",
+        f"{api}.CONSUMER.MSG.NEXT.{STREAM}.{consumer}",
+        f"{api}.DIRECT.GET.{STREAM}.",
+    )
+
+
+def edge_doors(consumer: str) -> Doors:
+    """The doors of an edge: what its account imports."""
+    return Doors(f"hub.create.{consumer}.{ALL_STATE}", f"hub.delete.{consumer}", f"hub.next.{consumer}", "hub.get.")
+
+
+class RestartError(DnsdError):
+    """The consumer is to be begun anew after the last whole message; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowerSettings:
+    """The name of the consumer, and the doors."""
+
+    consumer: str
+    doors: Doors
+
+
+class FleetFollower:
+    """Follows the state into a replica. `take` gets each step, `note` each new reason for a new beginning."""
+
+    def __init__(
+        self,
+        line: Line,
+        replica: Replica,
+        settings: FollowerSettings,
+        *,
+        take: Callable[[Flushed], None],
+        note: Callable[[str], None],
+    ) -> None:
+        self._line = line
+        self._replica = replica
+        self._settings = settings
+        self._take = take
+        self._note = note
+        self._said = ""
+        self._must_fetch = False
+        self._intake: Intake | None = None
+        self._behind_since: float | None = None
+        self.is_caught_up = False
+
+    @property
+    def heads(self) -> dict[str, AccountState]:
+        """The heads of the accounts in the copy; empty before it is caught up for the first time."""
+        return self._intake.heads if self._intake else {}
+
+    async def run(self) -> None:
+        """Follow until cancelled. Raises DamagedReplicaError: the copy is to be opened anew."""
+        pause = PAUSE_S[0]
+        while True:
+            began = time.monotonic()
+            try:
+                await self._follow()
+            except ResyncError as error:
+                self._must_fetch = True
+                self._say(str(error))
+            except DamagedReplicaError:
+                raise
+            except (DnsdError, OSError) as error:
+                self._say(str(error))
+            self.is_caught_up = False
+            if time.monotonic() - began > STEADY_S:
+                pause = PAUSE_S[0]
+            await asyncio.sleep(random.uniform(0, pause))
+            pause = min(2 * pause, PAUSE_S[1])
+
+    async def _follow(self) -> None:
+        """Follow over one consumer, until something is wrong."""
+        link = await self._line.link()
+        epoch = await self._epoch(link)
+        queue: asyncio.Queue[Msg | None] = asyncio.Queue()
+
+        async def put(message: Msg | None) -> None:
+            queue.put_nowait(message)
+
+        inbox = f"{link.inbox}.p.{time.monotonic_ns()}"
+        subscriptions = [await link.listen(inbox, put), await link.listen(BEAT, put)]
+        link.when_connected = lambda: queue.put_nowait(None)
+        try:
+            is_anew = self._is_anew(epoch)
+            pending = await self._begin(link, 0 if is_anew else self._replica.place.seq)
+            self._intake = Intake(self._replica, epoch, is_anew=is_anew)
+            self._must_fetch = False
+            await _Consumer(self, link, queue, inbox, pending).run()
+        finally:
+            for one in subscriptions:
+                if not link.is_closed and not link.client.is_reconnecting:
+                    await one.unsubscribe()
+
+    async def _epoch(self, link: Link) -> str:
+        reply = await link.request(self._settings.doors.get + META, within_s=ANSWER_S)
+        if "Status" in reply.headers:
+            raise RestartError("the fleet has no state yet")
+        try:
+            epoch = json_object(reply.data).get("epoch")
+        except ValueFormatError:
+            epoch = None
+        if not isinstance(epoch, str) or not epoch:
+            raise RestartError("the fleet's state has no epoch that this version can read")
+        return epoch
+
+    def _is_anew(self, epoch: str) -> bool:
+        """Whether the copy must be fetched anew; notes why."""
+        place = self._replica.place
+        absence_s = time.time() - place.caught_up_at
+        if place.epoch and place.epoch != epoch:
+            self._say("the fleet's state was made anew or restored")
+        elif place.epoch and absence_s > LONGEST_ABSENCE_S:
+            self._say(f"the copy was last whole {absence_s / 86400:.0f} days ago")
+        elif place.epoch and not self._must_fetch:
+            return False
+        return True
+
+    async def _begin(self, link: Link, last: int) -> int:
+        """Make the consumer, after message `last`; the number of messages that it has to send."""
+        if not last:
+            return int((await self._make(link, deliver_policy="all"))["num_pending"])
+        # A consumer that begins after the stream's end waits there, and does not say so: ask for the end first.
+        newest = int((await self._make(link, deliver_policy="last"))["delivered"]["stream_seq"]) + 1
+        if newest < last:
+            raise ResyncError("the servers have an older state than this copy")
+        answer = await self._make(link, deliver_policy="by_start_sequence", opt_start_seq=last + 1)
+        return int(answer["num_pending"])
+
+    async def _make(self, link: Link, **start: str | int) -> dict[str, Any]:
+        """Make the consumer anew; what the servers say of it."""
+        doors, name = self._settings.doors, self._settings.consumer
+        config = {
+            "name": name,
+            "ack_policy": "none",
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": LIVES_S * NANOSECONDS,
+            "filter_subject": ALL_STATE,
+            **start,
+        }
+        json_answer((await link.request(doors.delete, within_s=ANSWER_S)).data)  # mostly, there is none
+        body = {"stream_name": STREAM, "config": config, "action": "create"}
+        return await link.ask(doors.create, body, within_s=ANSWER_S)
+
+    def taken(self, message: StateMessage | None, pending: int) -> None:
+        """Take a message, or the news that none came for a while."""
+        assert self._intake
+        now = time.time()
+        for step in self._intake.take(message, now) if message else self._intake.rest(pending, now):
+            self._take(step)
+        self.is_caught_up = not pending and self._intake.is_whole
+        if self.is_caught_up:
+            self._said = ""
+
+    def beaten(self, beat: Beat) -> None:
+        """Compare the copy with what a control has. Raises ResyncError, and RestartError if it is too far behind."""
+        assert self._intake
+        if self._replica.is_anew or not self._intake.is_whole:
+            return
+        if beat.epoch != self._replica.place.epoch:
+            raise RestartError("the fleet's state was made anew or restored")
+        seq = self._intake.seq
+        if beat.seq == seq and beat.heads_sum != self._intake.heads_sum:
+            raise ResyncError("the copy has other heads than a control")
+        if beat.seq <= seq:
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = time.monotonic()
+        elif time.monotonic() - self._behind_since > BEHIND_S:
+            self._behind_since = None
+            raise RestartError(f"this copy is behind the controls for more than {BEHIND_S} s")
+
+    async def ask(self, link: Link, inbox: str) -> None:
+        """Ask the consumer for its next messages."""
+        body = {
+            "batch": BATCH,
+            "expires": EXPIRES_S * NANOSECONDS,
+            "idle_heartbeat": int(HEARTBEAT_S * NANOSECONDS),
+        }
+        await link.publish(self._settings.doors.next, json.dumps(body).encode(), reply=inbox)
+
+    def _say(self, reason: str) -> None:
+        if reason != self._said:
+            self._said = reason
+            self._note(reason)
+
+
+class _Consumer:
+    """The messages of one consumer."""
+
+    def __init__(
+        self, follower: FleetFollower, link: Link, queue: asyncio.Queue[Msg | None], inbox: str, pending: int
+    ) -> None:
+        self._follower = follower
+        self._link = link
+        self._queue = queue
+        self._inbox = inbox
+        self._pending = pending
+        self._number = 0  # of the last message
+        self._asked = 0  # messages that the server may still send
+
+    async def run(self) -> None:
+        """Take messages until something is wrong. Raises RestartError, ResyncError, NoAnswerError, OSError."""
+        self._follower.taken(None, self._pending)
+        for turn in count():
+            if self._asked <= BATCH // 2:
+                await self._follower.ask(self._link, self._inbox)
+                self._asked += BATCH
+            message = await self._next()
+            if message is None:
+                raise RestartError("the connection to the fleet's servers was interrupted")
+            if message.subject == BEAT:
+                self._take_beat(message)
+            elif message.reply:
+                self._take_state(message)
+            else:
+                self._take_status(plain_headers(message))
+            if not turn % 100:
+                await asyncio.sleep(0)
+
+    async def _next(self) -> Msg | None:
+        for wait_s in (SILENCE_S, LOOK_AGAIN_S):  # a busy process may itself have been late to read
+            try:
+                async with asyncio.timeout(wait_s):
+                    return await self._queue.get()
+            except TimeoutError:
+                continue
+        raise RestartError(f"the fleet's servers were silent for {SILENCE_S:g} s")
+
+    def _take_state(self, message: Msg) -> None:
+        seq, number, self._pending = _numbers(message.reply)
+        if number != self._number + 1:
+            raise RestartError("a message of the fleet's servers was lost")
+        self._number = number
+        self._asked -= 1
+        headers = plain_headers(message)
+        self._follower.taken(
+            StateMessage(
+                message.subject,
+                None if headers.get(REMOVED) else message.data,
+                seq,
+                self._pending,
+                headers.get("Nats-Batch-Id", ""),
+                int(headers.get("Nats-Batch-Sequence", 0)),
+                "Nats-Batch-Commit" in headers,
+            ),
+            self._pending,
+        )
+
+    def _take_status(self, headers: dict[str, str]) -> None:
+        status = headers.get("Status")
+        if status == "100":
+            if int(headers.get("Nats-Last-Consumer", self._number)) != self._number:
+                raise RestartError("a message of the fleet's servers was lost")
+            self._follower.taken(None, self._pending)
+        elif status == "408":  # a request has expired
+            self._asked -= int(headers.get("Nats-Pending-Messages", BATCH))
+        else:
+            raise RestartError(f"the fleet's servers ended the consumer: {headers.get('Description', status)}")
+
+    def _take_beat(self, message: Msg) -> None:
+        if message.reply:  # an edge has aimed a consumer at it
+            return
+        try:
+            beat = parse_beat(message.data)
+        except ValueFormatError:  # of a later version
+            return
+        self._follower.beaten(beat)
+
+
+def _numbers(reply: str) -> tuple[int, int, int]:
+    """The message's number in the stream and in the consumer, and how many are to come. Raises RestartError."""
+    tokens = reply.split(".")
+    at = 0 if len(tokens) == ACK_TOKENS else 2
+    try:
+        return int(tokens[at + 5]), int(tokens[at + 6]), int(tokens[at + 8])
+    except (IndexError, ValueError):
+        raise RestartError("a message of the fleet's servers has no numbers") from None

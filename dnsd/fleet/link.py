@@ -1,0 +1,246 @@
+"""A connection to a fleet's servers: nearest first, checked before anything is sent, ended where it cannot go on.
+
+Requests are our own, over one subscription: those of nats-py wait by a call that can lose a cancellation. A connection
+is given up a few seconds after its last server: whoever needs one opens the next, with the node's papers of that time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from dnsd.errors import DnsdError
+
+LEAST_VERSION = (2, 12, 8)  # an older nats-server stores half a batch, or loses acknowledged writes
+VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+CONNECT_S = 2  # for one server
+OPEN_S = 8.0  # for all of them
+WAIT_S = 0.7  # for a reply
+TURNS = 3  # of each server, before a connection is given up
+PING_S = 2
+NO_RESPONDERS = "503"
+
+
+class NoAnswerError(DnsdError):
+    """No answer came, or there is no connection: what was asked may have been done or not."""
+
+
+class EngineRefusedError(DnsdError):
+    """The servers refuse a request, or are none that a fleet can use; `code` is JetStream's, 0 without one."""
+
+    def __init__(self, words: str, code: int = 0) -> None:
+        super().__init__(words)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """A node's name, its servers (`nats://` or `tls://`, nearest first), and what nats-py needs to know of the node.
+
+    `options` is called for each new connection, so that it uses renewed papers.
+    """
+
+    name: str
+    servers: tuple[str, ...]
+    options: Callable[[], Mapping[str, Any]] = dict
+
+
+class FleetReply(NamedTuple):
+    """A reply: its headers and its octets."""
+
+    headers: Mapping[str, str]
+    data: bytes
+
+
+class Link:
+    """One open connection."""
+
+    def __init__(self, client: Client, inbox: str) -> None:
+        self.client = client
+        self.when_connected: Callable[[], None] = lambda: None  # again, after an interruption
+        self.inbox = inbox  # of this connection's own subjects, without a dot at the end
+        self._waiting: dict[str, asyncio.Future[FleetReply]] = {}
+        self._numbers = itertools.count(1)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended for good."""
+        return self.client.is_closed
+
+    async def publish(
+        self, subject: str, payload: bytes = b"", *, headers: dict[str, str] | None = None, reply: str = ""
+    ) -> None:
+        """Send a message. Raises NoAnswerError without a connection: nothing is kept to be sent later."""
+        if not self.client.is_connected:
+            raise NoAnswerError("there is no connection to the fleet's servers")
+        try:
+            await self.client.publish(subject, payload, reply=reply, headers=headers)
+        except (NatsError, OSError) as error:
+            raise NoAnswerError(f"the connection to the fleet's servers failed: {error}") from None
+
+    async def request(
+        self, subject: str, payload: bytes = b"", *, headers: dict[str, str] | None = None, within_s: float = WAIT_S
+    ) -> FleetReply:
+        """The reply to a message. Raises NoAnswerError without one in time."""
+        number = str(next(self._numbers))
+        future = self._waiting[number] = asyncio.get_running_loop().create_future()
+        try:
+            await self.publish(subject, payload, headers=headers, reply=f"{self.inbox}.r.{number}")
+            async with asyncio.timeout(within_s):
+                reply: FleetReply = await future
+        except TimeoutError:
+            raise NoAnswerError(f"no answer from the fleet's servers within {within_s:g} s") from None
+        finally:
+            del self._waiting[number]
+        if reply.headers.get("Status") == NO_RESPONDERS:
+            raise NoAnswerError("no server of the fleet answers this now")
+        return reply
+
+    async def ask(
+        self, subject: str, body: Mapping[str, Any] | None = None, *, within_s: float = WAIT_S
+    ) -> dict[str, Any]:
+        """The answer of JetStream to a request in JSON. Raises EngineRefusedError, NoAnswerError."""
+        payload = b"" if body is None else json.dumps(body).encode()
+        answer = json_answer((await self.request(subject, payload, within_s=within_s)).data)
+        if error := answer.get("error"):
+            raise EngineRefusedError(str(error.get("description")), error.get("err_code", 0))
+        return answer
+
+    async def listen(self, subject: str, take: Callable[[Msg], Awaitable[None]]) -> Any:
+        """A subscription without a limit on waiting messages: a dropped one would be a gap."""
+        return await self.client.subscribe(subject, cb=take, pending_msgs_limit=0, pending_bytes_limit=0)
+
+    async def close(self) -> None:
+        """End it."""
+        with suppress(NatsError, OSError, asyncio.CancelledError):
+            await self.client.close()
+
+    async def _take_reply(self, message: Msg) -> None:
+        future = self._waiting.get(message.subject.rpartition(".")[2])
+        if future and not future.done():
+            future.set_result(FleetReply(plain_headers(message), message.data))
+
+
+def plain_headers(message: Msg) -> dict[str, str]:
+    """The headers of a message."""
+    return {str(getattr(key, "value", key)): value for key, value in (message.headers or {}).items()}
+
+
+def json_answer(data: bytes) -> dict[str, Any]:
+    """An answer of JetStream. Raises NoAnswerError if it is none."""
+    try:
+        answer = json.loads(data)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise NoAnswerError("the answer of the fleet's servers is not an object in JSON")
+    return answer
+
+
+async def open_link(settings: LinkSettings, note: Callable[[str], None] = lambda text: None) -> Link:
+    """Connect to the first server that answers.
+
+    `note` gets what nats-py says of failures. Raises NoAnswerError if no server can be reached, EngineRefusedError if
+    one is too old.
+    """
+    said: list[str] = []
+    client = Client()
+    link: Link | None = None
+
+    async def take_error(error: Exception) -> None:
+        said.append(str(error) or type(error).__name__)
+        note(said[-1])
+
+    async def check_again() -> None:
+        if _fault(client):
+            await client.close()  # the next connection says why
+        if link:
+            link.when_connected()
+
+    options = {"inbox_prefix": f"_INBOX_{settings.name}", **settings.options()}
+    try:
+        async with asyncio.timeout(OPEN_S):
+            await client.connect(
+                servers=[*settings.servers],
+                name=settings.name,
+                dont_randomize=True,
+                connect_timeout=CONNECT_S,
+                reconnect_time_wait=0.2,  # type: ignore[arg-type]  # it is a time to sleep
+                max_reconnect_attempts=TURNS,
+                ping_interval=PING_S,
+                max_outstanding_pings=2,
+                error_cb=take_error,
+                reconnected_cb=check_again,
+                **options,
+            )
+            if fault := _fault(client):
+                raise EngineRefusedError(fault)
+            prefix = options["inbox_prefix"]
+            link = Link(
+                client, f"{prefix.decode() if isinstance(prefix, bytes) else prefix}.{client._nuid.next().decode()}"
+            )
+            await link.listen(f"{link.inbox}.r.*", link._take_reply)
+    except (NatsError, OSError, TimeoutError) as error:
+        await _ended(client)
+        words = said[-1] if said else str(error) or type(error).__name__
+        raise NoAnswerError(f"no server of the fleet can be reached: {words}") from None
+    except BaseException:
+        await _ended(client)
+        raise
+    return link
+
+
+async def _ended(client: Client) -> None:
+    with suppress(NatsError, OSError, AttributeError):  # the last: of a client that never connected
+        await client.close()
+
+
+def _fault(client: Client) -> str:
+    """The reason why a fleet cannot use the server of a connection; empty without one."""
+    text = str(client._server_info.get("version", ""))
+    found = VERSION.match(text)
+    least = ".".join(map(str, LEAST_VERSION))
+    if not found or tuple(map(int, found.groups())) < LEAST_VERSION:
+        return f"nats-server at {_place(client)} has version {text or 'unknown'}; a fleet needs {least} or later"
+    if not client._server_info.get("jetstream"):
+        return f"nats-server at {_place(client)} has no JetStream"
+    return ""
+
+
+def _place(client: Client) -> str:
+    return client.connected_url.netloc if client.connected_url else "an unknown address"
+
+
+class Line:
+    """The connection that a node's parts share; it is opened anew once it has ended."""
+
+    def __init__(self, settings: LinkSettings, note: Callable[[str], None] = lambda text: None) -> None:
+        self._settings = settings
+        self._note = note
+        self._link: Link | None = None
+        self._lock = asyncio.Lock()
+
+    async def link(self) -> Link:
+        """The open connection. Raises as `open_link` does."""
+        async with self._lock:
+            if self._link is None or self._link.is_closed:
+                self._link = None
+                self._link = await open_link(self._settings, self._note)
+            return self._link
+
+    async def close(self) -> None:
+        """End it."""
+        async with self._lock:
+            if self._link:
+                await self._link.close()
+            self._link = None

@@ -1,0 +1,278 @@
+"""The writer of a fleet: one commit is one batch that the servers store as a whole, or not at all.
+
+A batch is: the op's marker, guards, objects, and the head of each account, in this order. The expectation of a head
+makes the writers of one account take turns, so it stands for all objects of the account: they need none of their own.
+The marker is stored only where it is new, so a batch may be repeated until it is known to be stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+from dnsd.errors import DnsdError
+from dnsd.fleet.heads import AccountHead, AccountState, AccountSum
+from dnsd.fleet.link import EngineRefusedError, Link, NoAnswerError, json_answer
+from dnsd.fleet.stream import STREAM
+from dnsd.fleet.subjects import account_of_subject, head_subject, op_subject
+from dnsd.fleet.values import MAX_VALUE
+
+MAX_BATCH = 1000  # messages: the limit of nats-server
+GIVE_UP_S = 8.0
+RETRY_AFTER_S = 5
+PAUSES_S = (0.05, 0.1, 0.2, 0.4)  # between attempts; the last one again and again
+SLOWEST = 4_000_000  # octets per second that a batch travels at least
+WAIT_S = 0.7
+OP_LIVES = "24h"
+MARKER_LIVES = "720h"  # 30 days; a follower that was away for longer starts anew
+REMOVED = "KV-Operation"  # header of the marker of a removal
+NO_MESSAGE = 10037
+
+STALE = {10071, 10164}  # an expectation is not met
+AGAIN = {10008, 10176, 10201}  # the batch was lost on its way, or the servers are not ready
+FULL = {10023, 10047, 10077}  # no room on the disk, or the limit of the stream
+
+
+class FleetAwayError(DnsdError):
+    """The servers did not answer in time; whether the commit was stored is found out later, by its op."""
+
+    def __init__(self, op: str) -> None:
+        self.op = op
+        self.retry_after_s = RETRY_AFTER_S
+        super().__init__("the fleet's servers do not answer; nothing is known of the change yet")
+
+
+class StaleAccountsError(DnsdError):
+    """Others have written accounts or guards since they were read: nothing of the batch is stored.
+
+    `accounts` and `guards` (subjects) are those that have changed, as far as that can still be told.
+    """
+
+    def __init__(self, accounts: Iterable[str], guards: Iterable[str]) -> None:
+        self.accounts, self.guards = frozenset(accounts), frozenset(guards)
+        super().__init__("others have changed the same accounts")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectWrite:
+    """The new value of one object of the state, and the old one that was read; None stands for a missing object."""
+
+    subject: str
+    old: bytes | None
+    new: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A change of a fleet's state.
+
+    `writes` stand in the order in which they are stored; where they are more than a batch holds, each beginning of
+    them must be valid by itself. `accounts` has the state of each account in `writes`. `rewritten` and `read` are
+    guards with the sequence numbers at which they were read, before the change was drawn up.
+    """
+
+    op: str  # an id of its own for each commit
+    entry: bytes  # evidence, kept with the marker
+    writes: Sequence[ObjectWrite]
+    accounts: Mapping[str, AccountState]
+    rewritten: Mapping[str, int] = field(default_factory=dict)
+    read: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    subject: str
+    payload: bytes
+    headers: dict[str, str]
+
+
+def _expect(seq: int, subject: str = "") -> dict[str, str]:
+    found = {"Nats-Expected-Last-Subject-Sequence": str(seq)}
+    return found | ({"Nats-Expected-Last-Subject-Sequence-Subject": subject} if subject else {})
+
+
+class Writer:
+    """Commits changes. `link` gives the open connection, and raises NoAnswerError without one."""
+
+    def __init__(self, link: Callable[[], Awaitable[Link]], *, give_up_s: float = GIVE_UP_S) -> None:
+        self._link = link
+        self._give_up_s = give_up_s
+
+    async def commit(self, commit: Commit) -> dict[str, AccountState]:
+        """Store a commit, and return the new state of its accounts.
+
+        Raises StaleAccountsError, FleetAwayError, OSError if the servers have no room, and EngineRefusedError. A commit
+        of more messages than a batch holds goes in several, each with a marker of its own: if a later one fails, the
+        earlier ones are stored, and a follower gets them like others' changes.
+        """
+        for write in commit.writes:
+            if write.new is not None and len(write.new) > MAX_VALUE:
+                raise EngineRefusedError(f"an object of {len(write.new):,} octets; the limit is {MAX_VALUE:,}")
+        states = {account: commit.accounts[account] for account in _accounts_of(commit.writes)}
+        writes, part = [*commit.writes], 0
+        while writes or not part:
+            room = MAX_BATCH - 1 - (0 if part else len(commit.rewritten))
+            now = _fitting(writes, room)
+            op = commit.op if not part else f"{commit.op}-{part}"
+            heads = _heads(op, now, states, first=2 + (0 if part else len(commit.rewritten)))
+            messages = _batch(commit, op, now, heads, states, is_first=not part)
+            last = await self._store(op, messages, [*heads], states, commit)
+            for place, (account, head) in enumerate(reversed(heads.items())):
+                states[account] = AccountState(last - place, head.sum)
+            writes, part = writes[len(now) :], part + 1
+        return states
+
+    async def guard(self, subject: str) -> int:
+        """The sequence number of a guard at the leader, 0 if it was never written.
+
+        Read it, then wait until the follower has passed it, and draw the change up on that. Raises FleetAwayError.
+        """
+        return await self._last(subject)
+
+    async def fate(self, op: str) -> bool:
+        """Whether a commit, or its first batch, is stored; the answer holds for a day. Raises FleetAwayError."""
+        return bool(await self._last(op_subject(op), op))
+
+    async def _store(
+        self, op: str, messages: list[_Message], accounts: list[str], states: Mapping[str, AccountState], commit: Commit
+    ) -> int:
+        """Store a batch, as often as needed; the sequence number of its last message."""
+        end = time.monotonic() + self._give_up_s
+        for attempt in count():
+            code = None
+            try:
+                answer = await self._send(messages)
+                error = answer.get("error")
+                if not error:
+                    return int(answer["seq"])
+                code = int(error.get("err_code", 0))
+                if code not in STALE | AGAIN:
+                    raise _refusal(code, str(error.get("description")))
+            except NoAnswerError:
+                pass
+            if found := await self._op_until(op, end):  # also if stale: by our own earlier attempt
+                return found + len(messages) - 1
+            if code in STALE:
+                raise await self._stale(accounts, states, commit)
+            if time.monotonic() >= end:
+                raise FleetAwayError(op)
+            await asyncio.sleep(PAUSES_S[min(attempt, len(PAUSES_S) - 1)] * random.uniform(0.5, 1.5))
+        raise AssertionError("not reached")
+
+    async def _send(self, messages: list[_Message]) -> dict[str, Any]:
+        link = await self._link()
+        batch = uuid4().hex
+        for number, message in enumerate(messages, 1):
+            headers = message.headers | {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
+            if number < len(messages):
+                await link.publish(message.subject, message.payload, headers=headers)
+        within_s = WAIT_S + sum(len(message.payload) for message in messages) / SLOWEST
+        reply = await link.request(
+            messages[-1].subject, messages[-1].payload, headers=headers | {"Nats-Batch-Commit": "1"}, within_s=within_s
+        )
+        return json_answer(reply.data)
+
+    async def _op_until(self, op: str, end: float) -> int:
+        """The sequence number of an op's marker, 0 if the leader has none; asks until it answers."""
+        for attempt in count():
+            try:
+                return await self._last(op_subject(op), op)
+            except FleetAwayError:
+                if time.monotonic() >= end:
+                    raise
+            await asyncio.sleep(PAUSES_S[min(attempt, len(PAUSES_S) - 1)])
+        raise AssertionError("not reached")
+
+    async def _last(self, subject: str, op: str = "") -> int:
+        """The sequence number of a subject's last message at the leader; a direct get might be answered by another."""
+        try:
+            link = await self._link()
+            answer = await link.ask(f"$JS.API.STREAM.MSG.GET.{STREAM}", {"last_by_subj": subject})
+            return int(answer["message"]["seq"])
+        except EngineRefusedError as error:
+            if error.code == NO_MESSAGE:
+                return 0
+            raise FleetAwayError(op) from None
+        except (NoAnswerError, KeyError, ValueError, TypeError):
+            raise FleetAwayError(op) from None
+
+    async def _stale(
+        self, accounts: list[str], states: Mapping[str, AccountState], commit: Commit
+    ) -> StaleAccountsError:
+        """Which expectations are not met, as far as the leader can still tell."""
+        guards = {**commit.rewritten, **commit.read}
+        stale = [
+            account for account in accounts if await self._last(head_subject(account), commit.op) != states[account].seq
+        ]
+        return StaleAccountsError(
+            stale, [subject for subject, seq in guards.items() if await self._last(subject, commit.op) != seq]
+        )
+
+
+def _accounts_of(writes: Iterable[ObjectWrite]) -> list[str]:
+    """The accounts of objects, in the order of their first ones."""
+    return list(dict.fromkeys(account_of_subject(write.subject) for write in writes))
+
+
+def _fitting(writes: Sequence[ObjectWrite], room: int) -> Sequence[ObjectWrite]:
+    """As many of the writes as fit into a batch, with a head for each account among them."""
+    accounts: set[str] = set()
+    for number, write in enumerate(writes):
+        accounts.add(account_of_subject(write.subject))
+        if number + 1 + len(accounts) > room:
+            return writes[:number]
+    return writes
+
+
+def _heads(
+    op: str, writes: Iterable[ObjectWrite], states: Mapping[str, AccountState], *, first: int
+) -> dict[str, AccountHead]:
+    """The new head of each account."""
+    sums: dict[str, AccountSum] = {}
+    for write in writes:
+        account = account_of_subject(write.subject)
+        before = sums[account] if account in sums else states[account].sum
+        sums[account] = before.changed(write.subject, write.old, write.new)
+    at = int(time.time())
+    return {account: AccountHead(op, at, found, first) for account, found in sums.items()}
+
+
+def _batch(
+    commit: Commit,
+    op: str,
+    writes: Iterable[ObjectWrite],
+    heads: Mapping[str, AccountHead],
+    states: Mapping[str, AccountState],
+    *,
+    is_first: bool,
+) -> list[_Message]:
+    """The messages of a batch; guards belong to the first one of a commit."""
+    entry = commit.entry if is_first else json.dumps({"part_of": commit.op}).encode()
+    messages = [_Message(op_subject(op), entry, {**_expect(0), "Nats-TTL": OP_LIVES})]
+    reads = [*commit.read.items()] if is_first else []
+    if is_first:
+        messages += [_Message(guard, op.encode(), _expect(seq)) for guard, seq in commit.rewritten.items()]
+    for write in writes:
+        headers = {} if write.new is not None else {REMOVED: "DEL", "Nats-TTL": MARKER_LIVES}
+        if reads:  # a message has one expectation: those of objects carry the guards that are only read
+            guard, seq = reads.pop()
+            headers |= _expect(seq, guard)
+        messages.append(_Message(write.subject, write.new or b"", headers))
+    if reads:
+        raise ValueError("a commit that reads guards has at least as many objects")
+    return messages + [
+        _Message(head_subject(account), head.packed(), _expect(states[account].seq)) for account, head in heads.items()
+    ]
+
+
+def _refusal(code: int, words: str) -> Exception:
+    if code in FULL:
+        return OSError(28, f"the fleet's servers have no room: {words}")
+    return EngineRefusedError(f"the fleet's servers refuse a change: {words}", code)

@@ -1,0 +1,262 @@
+"""A follower's copy becomes the fleet's state again after each fault, and is whole until then; with a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nats.aio.msg import Msg
+
+from dnsd.fleet.beat import BEAT, Beat
+from dnsd.fleet.follower import FleetFollower, FollowerSettings, control_doors
+from dnsd.fleet.intake import Flushed
+from dnsd.fleet.link import Line, Link
+from dnsd.fleet.stream import STREAM
+from dnsd.store.replica import Replica, ReplicaPlace, open_replica
+from tests.fleet.fleets import State, line_to, one_server, run
+from tests.fleet.nats_servers import NatsServer, needs_nats_server
+
+pytestmark = needs_nats_server
+X, Y, Z = "dnsd.s.o.acme.map.x", "dnsd.s.o.acme.map.y", "dnsd.s.o.other.map.z"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[NatsServer]:
+    with one_server(tmp_path) as server:
+        yield server
+
+
+class Copy:
+    """A follower with its replica, what it said, and its steps."""
+
+    def __init__(self, line: Line, replica: Replica) -> None:
+        self.said: list[str] = []
+        self.steps: list[Flushed] = []
+        self.replica = replica
+        settings = FollowerSettings("test", control_doors("test"))
+        self.follower = FleetFollower(line, replica, settings, take=self.steps.append, note=self.said.append)
+
+    def values(self) -> dict[str, bytes]:
+        """The objects, without heads."""
+        return {one.subject: one.value for one in self.replica.objects() if not one.subject.startswith("dnsd.s.h")}
+
+    async def becomes(self, values: dict[str, bytes]) -> None:
+        """Wait for these objects."""
+        while not self.follower.is_caught_up or self.values() != values:
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def copy_in(folder: Path, line: Line, place: ReplicaPlace | None = None) -> AsyncIterator[Copy]:
+    """A running follower with the copy in this folder."""
+    replica, problem = open_replica(folder / "replica.db")
+    assert problem == ""
+    if place:
+        replica.flush((), place)
+    copy = Copy(line, replica)
+    task = asyncio.create_task(copy.follower.run())
+    try:
+        yield copy
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        replica.close()
+
+
+def test_a_copy_follows_and_resumes(server: NatsServer, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with line_to(server.url) as line, line_to(server.url) as second:
+            state = await State(line).begin()
+            await state.commit({X: b"1", Z: b"1"})
+            async with copy_in(tmp_path, second) as copy:
+                await copy.becomes(state.values)
+                assert [step.subjects for step in copy.steps] == [None]
+                await state.commit({X: None, Y: b"2"})
+                await copy.becomes(state.values)
+                assert copy.follower.heads["acme"] == state.accounts["acme"]
+                assert copy.replica.place.epoch == "epoch-1"
+            await state.commit({Z: b"3"})
+            async with copy_in(tmp_path, second) as copy:
+                await copy.becomes(state.values)
+                assert [step.subjects for step in copy.steps] == [{Z, "dnsd.s.h.other"}]
+                assert copy.said == []
+
+    run(test())
+
+
+def test_a_stream_made_anew_is_fetched_aside(server: NatsServer, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with line_to(server.url) as line, line_to(server.url) as second:
+            state = await State(line).begin()
+            await state.commit({X: b"1", Z: b"1"})
+            async with copy_in(tmp_path, second) as copy:
+                await copy.becomes(state.values)
+                await (await line.link()).ask(f"$JS.API.STREAM.DELETE.{STREAM}", within_s=30)
+                again = await State(line).begin("epoch-2")
+                await again.commit({Y: b"2"})
+                await copy.becomes(again.values)
+                assert copy.said.count("the fleet's state was made anew or restored") == 1
+                assert copy.replica.place.epoch == "epoch-2"
+
+    run(test())
+
+
+def test_an_older_state_of_the_servers_is_found(server: NatsServer, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with line_to(server.url) as line, line_to(server.url) as second:
+            state = await State(line).begin()
+            await state.commit({X: b"1"})
+            old = dict(state.values)
+            server.end(signal.SIGTERM)
+            shutil.copytree(tmp_path / "n0", tmp_path / "backup")
+            server.start()
+            await state.commit({X: b"2", Y: b"2"})
+            async with copy_in(tmp_path, second) as copy:
+                await copy.becomes(state.values)
+            server.end(signal.SIGTERM)
+            shutil.rmtree(tmp_path / "n0")
+            (tmp_path / "backup").rename(tmp_path / "n0")
+            server.start()
+            async with copy_in(tmp_path, second) as copy:
+                await copy.becomes(old)
+                assert "the servers have an older state than this copy" in copy.said
+
+    run(test())
+
+
+def test_a_copy_of_which_markers_may_be_gone_is_fetched_anew(server: NatsServer, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with line_to(server.url) as line, line_to(server.url) as second:
+            state = await State(line).begin()
+            await state.commit({X: b"1"})
+            long_ago = ReplicaPlace("epoch-1", 1, int(time.time()) - 26 * 86400)
+            async with copy_in(tmp_path, second, long_ago) as copy:
+                await copy.becomes(state.values)
+                assert copy.said == ["the copy was last whole 26 days ago"]
+                assert [step.subjects for step in copy.steps] == [None]
+
+    run(test())
+
+
+def test_a_server_that_is_silent_is_left_and_found_again(server: NatsServer, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with line_to(server.url) as line, line_to(server.url) as second:
+            state = await State(line).begin()
+            await state.commit({X: b"1"})
+            async with copy_in(tmp_path, second) as copy:
+                await copy.becomes(state.values)
+                server.send(signal.SIGSTOP)
+                while copy.follower.is_caught_up:
+                    await asyncio.sleep(0.05)
+                assert copy.values() == state.values
+                server.send(signal.SIGCONT)
+                await copy.becomes(state.values)
+                server.end()
+                server.start()
+                await state.commit({X: b"2"})
+                await copy.becomes(state.values)
+                assert {step.subjects is None for step in copy.steps[1:]} == {False}
+
+    run(test())
+
+
+class LossyLine(Line):
+    """A connection that loses some messages of the state."""
+
+    lost = 0
+
+    async def link(self) -> Link:
+        link = await super().link()
+        listen = Link.listen
+
+        async def lossy(subject: str, take: Callable[[Msg], Awaitable[None]]) -> Any:
+            async def some(message: Msg) -> None:
+                if message.subject.startswith("dnsd.s.o.") and message.data == b"lost" and LossyLine.lost < 2:
+                    LossyLine.lost += 1
+                else:
+                    await take(message)
+
+            return await listen(link, subject, some)
+
+        link.listen = lossy  # type: ignore[method-assign]
+        return link
+
+
+def test_a_lost_message_is_found_at_once(server: NatsServer, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with line_to(server.url) as line:
+            state = await State(line).begin()
+            await state.commit({X: b"1"})
+            second = LossyLine(line._settings)
+            async with copy_in(tmp_path, second) as copy:
+                await copy.becomes(state.values)
+                await state.commit({X: b"lost", Y: b"2"})
+                await copy.becomes(state.values)
+                assert LossyLine.lost == 2
+                assert "a message of the fleet's servers was lost" in copy.said
+            await second.close()
+
+    run(test())
+
+
+def test_a_beat_says_that_the_copy_differs(server: NatsServer, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with line_to(server.url) as line, line_to(server.url) as second:
+            state = await State(line).begin()
+            await state.commit({X: b"1"})
+            link = await line.link()
+            async with copy_in(tmp_path, second) as copy:
+                await copy.becomes(state.values)
+                place = copy.replica.place
+                intake = copy.follower._intake
+                assert intake
+                for data in (b"x", Beat("epoch-1", place.seq, intake.heads_sum).packed()):
+                    await link.publish(BEAT, data)
+                    await link.publish(BEAT, Beat("epoch-1", place.seq, 0).packed(), reply="$JS.ACK.x")  # by an edge
+                await asyncio.sleep(1)
+                assert [step.subjects for step in copy.steps] == [None]
+                while len(copy.steps) < 2:
+                    await link.publish(BEAT, Beat("epoch-1", place.seq, intake.heads_sum ^ 1).packed())
+                    await asyncio.sleep(0.3)
+                assert copy.steps[1].subjects is None
+                assert "the copy has other heads than a control" in copy.said
+
+    run(test())
+
+
+def test_without_a_state_the_reason_is_said_once(server: NatsServer, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with line_to(server.url) as line, line_to(server.url) as second, copy_in(tmp_path, second) as copy:
+            while not copy.said:
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(1)
+            assert copy.said == ["no server of the fleet answers this now"]
+            state = await State(line).begin()
+            await copy.becomes(state.values)
+
+    run(test())
+
+
+def test_two_accounts_move_together_under_load(server: NatsServer, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with line_to(server.url) as line, line_to(server.url) as second:
+            state = await State(line).begin()
+            await state.commit({X: b"here", Z: b"not here"})
+            async with copy_in(tmp_path, second) as copy:
+                seen = set()
+                copy.follower._take = lambda step: seen.add((copy.values().get(X), copy.values().get(Z)))
+                await copy.becomes(state.values)
+                for number in range(100):
+                    values = [b"here", b"not here"]
+                    await state.commit({X: values[number % 2], Z: values[1 - number % 2]})
+                await copy.becomes(state.values)
+                assert seen <= {(b"here", b"not here"), (b"not here", b"here")}
+
+    run(test())

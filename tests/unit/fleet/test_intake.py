@@ -1,0 +1,215 @@
+"""What a follower receives becomes states of the fleet, whole ones alone, however far behind it is."""
+
+from __future__ import annotations
+
+import random
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from dnsd.fleet.heads import AccountHead, AccountState, AccountSum
+from dnsd.fleet.intake import DOUBT_S, Flushed, Intake, ResyncError, StateMessage
+from dnsd.fleet.subjects import account_of_subject, head_subject
+from dnsd.store.replica import KeptObject, Replica, ReplicaPlace, open_replica
+from tests.limits import examples
+
+X, Y, Z = "dnsd.s.o.acme.map.x", "dnsd.s.o.acme.map.y", "dnsd.s.o.other.map.z"
+CAUGHT_UP = 2_000_000_000
+
+
+@dataclass
+class Stream:
+    """A stream that keeps the last message of each subject, as the servers do, and all states that it had."""
+
+    messages: dict[str, StateMessage] = field(default_factory=dict)
+    seq: int = 0
+    values: dict[str, bytes] = field(default_factory=dict)
+    states: list[dict[str, bytes]] = field(default_factory=list)
+
+    def commit(self, values: dict[str, bytes | None]) -> None:
+        """Store a batch: the op's marker, which is no state, objects, heads."""
+        first_seq, batch = self.seq, f"b{self.seq}"
+        accounts = list(dict.fromkeys(map(account_of_subject, values)))
+        for subject, value in values.items():
+            self.values.pop(subject, None)
+            self.values |= {} if value is None else {subject: value}
+        self.states.append(dict(self.values))
+        stored: dict[str, bytes | None] = {**values}
+        for account in accounts:
+            stored[head_subject(account)] = AccountHead(batch, 1, self.sum_of(account), 2).packed()
+        for number, (subject, value) in enumerate(stored.items(), 2):
+            is_last = number == len(stored) + 1
+            self.messages.pop(subject, None)
+            self.seq = first_seq + number
+            self.messages[subject] = StateMessage(subject, value, self.seq, 0, batch, number, is_last)
+
+    def sum_of(self, account: str) -> AccountSum:
+        found = AccountSum()
+        for subject, value in self.values.items():
+            if account_of_subject(subject) == account:
+                found = found.changed(subject, None, value)
+        return found
+
+    def after(self, seq: int) -> StateMessage | None:
+        """The next message, with the number of those after it."""
+        rest = sorted(one for one in (message.seq for message in self.messages.values()) if one > seq)
+        if not rest:
+            return None
+        found = next(message for message in self.messages.values() if message.seq == rest[0])
+        return found._replace(pending=len(rest) - 1)
+
+
+def objects_of(replica: Replica) -> dict[str, bytes]:
+    return {one.subject: one.value for one in replica.objects() if not one.subject.startswith("dnsd.s.h")}
+
+
+def drained(stream: Stream, intake: Intake, seq: int = 0) -> list[Flushed]:
+    done = []
+    while message := stream.after(seq):
+        done += intake.take(message, CAUGHT_UP)
+        seq = message.seq
+    return done
+
+
+@pytest.fixture
+def replica(tmp_path: Path) -> Replica:
+    found, problem = open_replica(tmp_path / "replica.db")
+    assert problem == ""
+    return found
+
+
+def test_a_commit_is_one_step_at_its_head(replica: Replica) -> None:
+    stream, intake = Stream(), Intake(replica, "e", is_anew=True)
+    stream.commit({X: b"1"})
+    assert [step.subjects for step in drained(stream, intake)] == [None]
+    before = stream.seq
+    stream.commit({X: b"2", Y: b"3"})
+    steps = drained(stream, intake, before)
+    assert steps == [Flushed(frozenset({X, Y, head_subject("acme")}), ReplicaPlace("e", stream.seq, CAUGHT_UP))]
+    assert intake.heads == {"acme": AccountState(stream.seq, stream.sum_of("acme"))}
+    replica.close()
+
+
+def test_a_commit_of_two_accounts_is_one_step_if_all_of_it_comes(replica: Replica) -> None:
+    stream, intake = Stream(), Intake(replica, "e", is_anew=True)
+    stream.commit({X: b"1", Z: b"1"})
+    drained(stream, intake)
+    before = stream.seq
+    stream.commit({X: None, Z: b"moved"})
+    assert [step.subjects for step in drained(stream, intake, before)] == [
+        {X, Z, head_subject("acme"), head_subject("other")}
+    ]
+    replica.close()
+
+
+def test_a_commit_of_which_a_part_is_replaced_waits_for_each_head(replica: Replica) -> None:
+    stream, intake = Stream(), Intake(replica, "e", is_anew=True)
+    stream.commit({X: b"1", Z: b"1"})
+    drained(stream, intake)
+    before = stream.seq
+    stream.commit({X: b"2", Z: b"2"})
+    stream.commit({X: b"3"})
+    steps = drained(stream, intake, before)
+    assert [step.subjects for step in steps] == [{Z, head_subject("other")}, {X, head_subject("acme")}]
+    replica.close()
+
+
+def test_the_place_lacks_nothing_that_waits(replica: Replica) -> None:
+    stream, intake = Stream(), Intake(replica, "e", is_anew=True)
+    stream.commit({Z: b"0"})
+    drained(stream, intake)
+    x = StateMessage(X, b"1", 10, 5, "b1", 2)
+    intake.take(x, CAUGHT_UP)
+    head = AccountHead("o", 1, AccountSum().changed(Z, None, b"2"), 2)
+    intake.take(StateMessage(Z, b"2", 20, 4, "b2", 2), CAUGHT_UP)
+    intake.take(StateMessage(head_subject("other"), head.packed(), 21, 3, "b2", 3, True), CAUGHT_UP)
+    assert (replica.place.seq, intake.seq, intake.is_whole) == (9, 9, False)
+    assert objects_of(replica) == {Z: b"2"}
+    replica.close()
+
+
+def test_an_account_with_another_sum_is_not_written_and_then_fetched_anew(replica: Replica) -> None:
+    stream, intake = Stream(), Intake(replica, "e", is_anew=True)
+    stream.commit({X: b"1", Y: b"1"})
+    drained(stream, intake)
+    before = stream.seq
+    stream.commit({X: b"2", Y: b"2"})
+    del stream.messages[Y]  # lost by the servers
+    assert drained(stream, intake, before) == []
+    assert objects_of(replica) == {X: b"1", Y: b"1"}
+    assert intake.rest(0, CAUGHT_UP + DOUBT_S) == []
+    with pytest.raises(ResyncError, match="account 'acme' has other objects than its head says"):
+        intake.rest(0, CAUGHT_UP + DOUBT_S + 1)
+    replica.close()
+
+
+def test_objects_without_a_head_are_not_written(replica: Replica) -> None:
+    intake = Intake(replica, "e", is_anew=True)
+    assert intake.take(StateMessage(X, b"1", 1, 0), CAUGHT_UP) == []
+    assert intake.rest(0, CAUGHT_UP) == []
+    with pytest.raises(ResyncError):
+        intake.rest(0, CAUGHT_UP + DOUBT_S + 1)
+    assert replica.is_anew
+    replica.close()
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", None])
+def test_a_head_that_no_version_wrote_is_not_believed(replica: Replica, value: bytes | None) -> None:
+    intake = Intake(replica, "e", is_anew=True)
+    intake.take(StateMessage(X, b"1", 1, 1), CAUGHT_UP)
+    assert intake.take(StateMessage(head_subject("acme"), value, 2, 0), CAUGHT_UP) == []
+    assert replica.is_anew
+    replica.close()
+
+
+def test_a_copy_that_is_not_what_its_heads_say_is_not_continued(replica: Replica) -> None:
+    head = AccountHead("o", 1, AccountSum().changed(X, None, b"1"), 2).packed()
+    with closing(replica):
+        replica.flush(
+            [KeptObject("acme", X, 1, b"1"), KeptObject("acme", head_subject("acme"), 2, head)], ReplicaPlace("e", 2, 1)
+        )
+        assert Intake(replica, "e", is_anew=False).heads["acme"].seq == 2
+        replica.flush([KeptObject("acme", X, 1, b"other")], ReplicaPlace("e", 2, 1))
+        with pytest.raises(ResyncError, match="than its head says"):
+            Intake(replica, "e", is_anew=False)
+        replica.flush([KeptObject("other", Z, 1, b"1"), KeptObject("acme", X, 1, b"1")], ReplicaPlace("e", 2, 1))
+        with pytest.raises(ResyncError, match="without a head"):
+            Intake(replica, "e", is_anew=False)
+
+
+@pytest.mark.parametrize("seed", range(examples(12, 400)))
+def test_a_follower_that_is_behind_never_writes_a_mixture(tmp_path: Path, seed: int) -> None:
+    draw = random.Random(seed)
+    stream = Stream()
+    replica, _ = open_replica(tmp_path / "replica.db")
+    intake, seq = Intake(replica, "e", is_anew=True), 0
+    subjects = [f"dnsd.s.o.{account}.map.{name}" for account in "abc" for name in "xyz"]
+    for _ in range(60):
+        for _ in range(draw.choice([0, 1, 1, 3])):
+            chosen = draw.sample(subjects, draw.choice([1, 1, 2, 4]))
+            stream.commit({one: draw.choice([None, draw.randbytes(4), draw.randbytes(4)]) for one in chosen})
+        for _ in range(draw.choice([0, 1, 2, 5, 50])):
+            if message := stream.after(seq):
+                intake.take(message, CAUGHT_UP)
+                seq = message.seq
+                judge(replica, stream)
+        if draw.random() < 0.1:  # killed: a new consumer begins after the place
+            is_anew = not replica.place.epoch
+            intake = Intake(replica, "e", is_anew=is_anew)
+            seq = 0 if is_anew else replica.place.seq
+    while message := stream.after(seq):
+        intake.take(message, CAUGHT_UP)
+        seq = message.seq
+    assert (objects_of(replica), replica.place.seq) == (stream.values, stream.seq)
+    replica.close()
+
+
+def judge(replica: Replica, stream: Stream) -> None:
+    """Each account is as it was at one moment."""
+    found = objects_of(replica)
+    for account in "abc":
+        part = {key: value for key, value in found.items() if account_of_subject(key) == account}
+        states = [{key: one[key] for key in one if account_of_subject(key) == account} for one in stream.states]
+        assert part in [{}, *states]
