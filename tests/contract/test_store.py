@@ -53,6 +53,9 @@ class Holdings(Protocol):
     def away(self, *, is_away: bool) -> None:
         """Take the store away, or bring it back."""
 
+    def leftovers(self) -> list[str]:
+        """The names of hidden files among those of the accounts."""
+
     def beside(self) -> dict[str, bytes]:
         """The files elsewhere, by name."""
 
@@ -114,6 +117,9 @@ class Folder:
         here, there = self._accounts, self._root / "away"
         (here if is_away else there).rename(there if is_away else here)
 
+    def leftovers(self) -> list[str]:
+        return [file.name for file in self._accounts.rglob(".*")]
+
     def beside(self) -> dict[str, bytes]:
         return {file.name: file.read_bytes() for file in self._elsewhere.iterdir()}
 
@@ -141,6 +147,9 @@ class Memory:
 
     def away(self, *, is_away: bool) -> None:
         self._engine.is_away = is_away
+
+    def leftovers(self) -> list[str]:
+        return []
 
     def beside(self) -> dict[str, bytes]:
         return {
@@ -352,6 +361,25 @@ def test_one_line_of_a_large_file_leaves_its_other_blocks(held: Holdings) -> Non
         old, new = (one.by_key()["acme/zones/large.example"] for one in (before.files, after.files))
         assert new.text() == "".join(changed)
         assert len({*new.content.blocks} - {*old.content.blocks}) <= 3
+
+    run(work())
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+def test_what_was_begun_is_written_or_forgotten(held: Holdings, *, is_written: bool) -> None:
+    async def work() -> None:
+        store = held.store()
+        seen = await opened(store)
+        assert seen.files
+        edit = edit_of(seen.files, {ONE: "# new\n"}, modified=LATER)
+        begun = await store.begin(edit.changes())
+        assert await opened(held.store()) == seen
+        if is_written:
+            seen = await store.write(seen, edit, Op(begun=begun))
+        await store.forget(begun)
+        assert await opened(held.store()) == seen
+        assert texts(seen)[ONE] == (b"# new\n" if is_written else FILES[ONE].encode())
+        assert held.leftovers() == []
 
     run(work())
 
