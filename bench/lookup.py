@@ -75,7 +75,7 @@ def world(names: int) -> tuple[Dataset, AddressMap]:
     records = [
         Record(parse_name_text(f"h{number}", apex), 1, 1, b"\xc0\x00\x02\x01", proxied=True) for number in range(names)
     ]
-    made = apex_rdatas(apex, {}, ["ns1.example.net"], SoaFields(), 1)
+    made = apex_rdatas(apex, {}, ("ns1.example.net",), SoaFields(), 1)
     records += [Record(apex, rtype, ttl, rdata) for (rtype, ttl, *_), rdata in made]
     zone = Zone(
         "acme/zones/example.com", "b" * 32, account.id, apex, Status.ACTIVE, False, ZoneSettings(), Records.of(records)

@@ -501,6 +501,10 @@ WALL_CLOCKS = {
     "control/change_request.py": "time of a change, in the audit log",
     "control/verifier.py": "time of a change by the server itself",
     "manage/audit.py": "time of a loss of entries, for people",
+    "source.py": "compared with the times of files, which use that clock",
+    "cli/fleet.py": "certificates begin and expire at a time of day",
+    "fleet/follower.py": "an absence outlives restarts, and the servers keep marks of deletions for days",
+    "fleet/writer.py": "time of a commit, for people",
 }
 OF_THE_DAY = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
 

@@ -16,7 +16,7 @@ from dnsd.app import Loaded, load
 from dnsd.errors import InvalidDataError
 from dnsd.model.zones import Zone
 from dnsd.source import Source, read_source
-from dnsd.store import folder, master_file, objects
+from dnsd.store import file_reader, folder, master_file
 from dnsd.wire.rdata import NS, SOA
 
 SETTINGS = "default_addresses: [198.51.100.10]\nnameservers: [ns1.example.net]\n"
@@ -235,7 +235,7 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(module, name, counted)
 
-    for module, name in ((folder, "read_content"), (objects, "parse_yaml"), (master_file, "parse_zone_text")):
+    for module, name in ((folder, "read_content"), (file_reader, "parse_yaml"), (master_file, "parse_zone_text")):
         counting(module, name)
     monkeypatch.setattr(folder, "COARSEST_CLOCK_NS", -(10**18))
     return counts
