@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-EACH_S = 10.0  # between two looks at all objects
-EACH_FACTOR = 1_000  # seconds between two looks for each second of looking
-BUSY_WITHIN_S = 30.0  # work is waited for that long
+EACH_S = 2.0  # between two looks at all objects
+EACH_FACTOR = 100  # seconds between two looks for each second of looking
+BUSY_WITHIN_S = 5.0  # work is waited for that long: memory that garbage holds grows meanwhile
 LOOK_S = 0.05
 NEVER = 2**30  # as a threshold
 
