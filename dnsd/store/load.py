@@ -109,8 +109,8 @@ def load_files(
     """Load the dataset in the files `found`; `nameservers` are for zones without their own.
 
     Unchanged objects are taken over from `previous`, and zones also from `known`, another load; unchanged zones stay
-    the same Python objects. `progress` is called now and then while a zone is read; `read` has master files that were
-    read already. Raises InvalidDataError with every problem in every file.
+    the same Python objects. `progress` is called now and then while a zone is read; `read` has what is known of
+    zones' texts already. Raises InvalidDataError with every problem in every file.
     """
     return Loading(nameservers, previous, progress, limits=limits, room=room, read=read, known=known).load(found)
 

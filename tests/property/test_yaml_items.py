@@ -263,7 +263,15 @@ def test_items_read_by_the_compiled_part_are_those_read_without_it() -> None:
         for more in ("", ", ttl: 300", ", priority: 5, comment: x", f", id: {ID}"):
             text = "".join(f"- {{name: {name}, type: {rtype}, content: {content}{more}}}\n" for name in names)
             for zone in (b"\7example\3com\0", b"\3com\0", b"\0"):
-                read_in_both_ways(zone, text, 0)
+                with pytest.MonkeyPatch.context() as patch:
+                    forget_meanings(patch)  # before and after: here they are made up
+                    read_in_both_ways(zone, text, 0)
+
+
+def forget_meanings(patch: pytest.MonkeyPatch) -> None:
+    """Have no item's meaning be known for now."""
+    patch.setattr(plain_items, "MEANINGS", {})
+    patch.setattr(plain_items, "OF_LINES", {})
 
 
 def read_in_both_ways(zone: bytes, text: str, column: int) -> None:
@@ -307,7 +315,7 @@ def test_items_of_one_form_are_parsed_once(form: str, monkeypatch: pytest.Monkey
     parsed = []
     yaml_items.parsed_again.cache_clear()
     usual_text._fields_before.cache_clear()
-    monkeypatch.setattr(plain_items, "MEANINGS", {})
+    forget_meanings(monkeypatch)
     monkeypatch.setattr(yaml_items, "parse_yaml", lambda *args, **rest: parsed.append(1) or parse_yaml(*args, **rest))
     monkeypatch.setattr(file_reader, "parse_yaml", lambda *_, **__: pytest.fail("the whole text is parsed"))
     found = read("records:\n" + "".join(form.format(number, TIME) for number in range(50)))
