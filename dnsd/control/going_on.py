@@ -9,7 +9,6 @@ from dnsd.control.audit_upkeep import keep_up
 from dnsd.control.block_upkeep import sweep_blocks
 from dnsd.control.control import Control
 from dnsd.control.follow import Follower
-from dnsd.process.garbage import collect_in_pauses
 from dnsd.process.tasks import run_all
 
 
@@ -32,6 +31,5 @@ async def go_on(control: Control) -> None:
             control.changes.save,
             control.publisher.save_again,
             control.keeper.watch,
-            partial(collect_in_pauses, current.turn.locked),
         )
     )
