@@ -129,6 +129,7 @@ def write_files(
             if not any(_use(one, file) for one in begun if one.change == change):
                 _make_folder(file, change)
                 _write_text(file, change)
+            _give_attributes(file, change)
         verify()
         for step in steps:
             if step.new and step.old:
@@ -201,7 +202,7 @@ def _folders(steps: Iterable[Renaming], texts: Iterable[str]) -> set[str]:
 
 
 def _use(begun: BegunFile, file: str) -> bool:
-    """Give a begun file its temporary name, if it is as it was."""
+    """Give a begun file its temporary name, if it is as it was. Its attributes may be those of an earlier moment."""
     if not begun.is_there:
         return False
     try:
@@ -221,19 +222,19 @@ def _make_folder(file: str, change: FileChange) -> None:
 
 
 def _write_text(file: str, change: FileChange) -> None:
-    """Write a temporary file, with the owner and mode of the file that it replaces, or of the template."""
+    """Write a temporary file, for its owner alone if it gets the attributes of another one."""
     assert change.text is not None
     with _errors_of(change):
         octets = octets_of(change.text) if isinstance(change.text, str) else change.text
         _write(file, octets, mode=0o600 if _template(change) else 0o666)
-        _give_attributes(file, change)
 
 
 def _give_attributes(file: str, change: FileChange) -> None:
     """Give a temporary file the owner and mode of the file that it replaces, or of the template; and its time."""
-    if template := _template(change):
-        _copy_attributes(template, file)
-    os.utime(file, (change.modified, change.modified))
+    with _errors_of(change):
+        if template := _template(change):
+            _copy_attributes(template, file)
+        os.utime(file, (change.modified, change.modified))
 
 
 def _template(change: FileChange) -> str | None:

@@ -233,6 +233,22 @@ def test_change_that_is_begun_while_another_of_its_file_is_written_leaves_it(dis
     assert disk.everything() == {**before, ZONE: other.text}
 
 
+def test_file_that_was_begun_gets_the_attributes_of_the_file_that_it_replaces(disk: Disk) -> None:
+    """Those of the moment when it is replaced: the operator may change them meanwhile."""
+    (disk.root / ZONE).chmod(0o644)
+    change = FileChange(str(disk.root / ZONE), LONG, 1_700_000_000)
+    begun = begin_files([change])
+    assert stat.S_IMODE(Path(begun[0].file).stat().st_mode) == 0o600
+    (disk.root / ZONE).chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(disk.root / ZONE, 1234, 2345)
+    before = (disk.root / ZONE).stat()
+    write_files([change], disk.journal, begun=begun)
+    after = (disk.root / ZONE).stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert (after.st_mtime, after.st_size) == (1_700_000_000, len(LONG))
+
+
 def test_nothing_is_begun_in_a_folder_that_has_gone(disk: Disk) -> None:
     changes = [FileChange(str(disk.root / name), LONG, 1_700_000_000) for name in (ZONE, "globex/account.yaml")]
     shutil.rmtree(disk.root / "acme")
