@@ -21,6 +21,7 @@ from dnsd.store.files_edit import FilesEdit
 from dnsd.store.folder import keep_times
 from dnsd.store.folder_write import write_edit
 from dnsd.store.journal import JOURNAL, Settle, finish_change, undo_unfinished
+from dnsd.store.leftovers import Leftovers
 from dnsd.store.port import Noted, Op, Seen
 from dnsd.store.text_file import Content
 from dnsd.store.write import BegunFile, FileChange, begin_files, discard_begun
@@ -50,6 +51,7 @@ class FolderStore:
         self._served = served
         self._settle = settle
         self._log = log
+        self._leftovers = Leftovers()
         self._folder: Path | None = None  # as last seen
         self._watch: Watch | None = None
         self._watched: Path | None = None  # the folder when the last watch began
@@ -104,11 +106,15 @@ class FolderStore:
         return Watch(lambda: watched_folders(self._settings.config, self._folder))
 
     async def begin(self, changes: Sequence[FileChange]) -> Sequence[BegunFile]:
-        """Bring the temporary files of these changes to disk."""
-        return await in_thread(partial(begin_files, changes))
+        """Bring the texts of these changes to disk, under names of their own."""
+        return await in_thread(partial(self._begin, changes))
+
+    def _begin(self, changes: Sequence[FileChange]) -> Sequence[BegunFile]:
+        self._leftovers.remove_beside(change.path for change in changes)
+        return begin_files(changes)
 
     async def forget(self, begun: Sequence[BegunFile]) -> None:
-        """Remove temporary files that were not renamed."""
+        """Remove begun files that were not renamed."""
         await in_thread(partial(discard_begun, begun))
 
     async def write(self, seen: Seen, edit: FilesEdit, op: Op) -> Seen:
@@ -116,6 +122,7 @@ class FolderStore:
         return await in_thread(partial(self._write, seen, replace(edit, read=seen.files), op))
 
     def _write(self, seen: Seen, edit: FilesEdit, op: Op) -> Seen:
+        self._leftovers.remove_beside(file.path for file in edit.written.values())
         write_edit(edit, op, self._journal, settle=self._settle)
         return replace(seen, files=edit.made(seen.files)) if seen.files else seen
 

@@ -51,7 +51,7 @@ STATIC = "/static"
 TEMPLATES = {one.name: one.read_text("utf-8") for one in files("dnsd.dashboard").joinpath("templates").iterdir()}
 FILES = {one.name: one.read_bytes() for one in files("dnsd.dashboard").joinpath("static").iterdir()}
 # Compiled once, not when a page is first shown: these are shown in the event loop, which others wait for.
-SHARED = ("base.html", "brake_banner.html", "error.html", "into_open.html", "sign_in.html")
+SHARED = ("base.html", "brake_banner.html", "error.html", "into_open.html", "sign_in.html", "stopped_changes.html")
 MAX_NOTICE = 500  # characters
 
 

@@ -60,8 +60,9 @@ class Op:
 class Store(Protocol):
     """Holds the settings and the accounts' files.
 
-    The caller sees to it that no two tasks open or write at once; the rest may be called at any time. `known` is what
-    the caller has: parts of it that are still so need not be read again.
+    The caller sees to it that no two tasks open or write at once. The rest may be called at any time: a change may be
+    begun or forgotten while another one of the same files is written, and leaves that one as it is. `known` is what the
+    caller has: parts of it that are still so need not be read again.
     """
 
     async def open(self, known: Seen | None = None, *, noted: Noted, is_patient: bool = False) -> Seen:

@@ -13,8 +13,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from dnsd.store.journal import (
     undo,
     undo_unfinished,
 )
+from dnsd.store.leftovers import begun_name
 from dnsd.store.text_file import Stamp
 from dnsd.store.text_file import stamp_of as status_stamp
 from dnsd.whole_file import create_file
@@ -62,7 +63,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class BegunFile:
-    """The temporary file of a change that may be made soon: on disk, with the status that it has there."""
+    """The file of a change that may be made soon: on disk, under a name of its own, with the status that it has."""
 
     change: FileChange
     file: str
@@ -70,32 +71,33 @@ class BegunFile:
 
     @property
     def is_there(self) -> bool:
-        """Whether nobody has replaced or used it since."""
+        """Whether nobody has changed or used it since."""
         with suppress(OSError):
             return status_stamp(os.lstat(self.file)) == self.stamp
         return False
 
 
 def begin_files(changes: Iterable[FileChange]) -> list[BegunFile]:
-    """Bring the temporary files of changes of files in existing folders to disk. Raises OSError: then none is there."""
-    _, texts = _planned(changes)
+    """Bring the texts of changes of files in existing folders to disk. Raises OSError: then none is there."""
+    files: dict[str, FileChange] = {}
     try:
-        for file, change in texts.items():
-            discard(file)
-            _write_text(file, change)
-        sync_all(texts)
-        return [BegunFile(change, file, status_stamp(os.lstat(file))) for file, change in texts.items()]
+        for change in changes:
+            path = os.path.realpath(change.path)
+            if change.text is not None and os.path.isdir(os.path.dirname(path)) and not _is_read_only(path):
+                files[file := begun_name(path)] = change
+                _write_text(file, change)
+        sync_all(files)
+        return [BegunFile(change, file, status_stamp(os.lstat(file))) for file, change in files.items()]
     except OSError:
-        for file in texts:
+        for file in files:
             discard(file)
         raise
 
 
 def discard_begun(begun: Iterable[BegunFile]) -> None:
-    """Remove the temporary files of changes that were not made."""
+    """Remove the files of changes that were not made."""
     for one in begun:
-        if one.is_there:
-            discard(one.file)
+        discard(one.file)  # no other file has its name
 
 
 def write_files(
@@ -121,13 +123,13 @@ def write_files(
     entries = evidence.entries if evidence else ()
     testified: Entries = ()
     try:
-        there = {one.file for one in begun if texts.get(one.file) == one.change and one.is_there}
         for name in temporary_names(steps):
-            if name not in there:
-                discard(name)  # left over from a killed process
+            discard(name)  # left over from a killed process
         for file, change in texts.items():
-            if file not in there:
+            if not any(_use(one, file) for one in begun if one.change == change):
+                _make_folder(file, change)
                 _write_text(file, change)
+            _give_attributes(file, change)
         verify()
         for step in steps:
             if step.new and step.old:
@@ -199,17 +201,51 @@ def _folders(steps: Iterable[Renaming], texts: Iterable[str]) -> set[str]:
     return found
 
 
-def _write_text(file: str, change: FileChange) -> None:
-    """Write a temporary file, with the owner and mode of the file that it replaces, or of the template."""
-    assert change.text is not None
-    template = next((path for path in (change.path, change.template) if path and os.path.exists(path)), None)
+def _use(begun: BegunFile, file: str) -> bool:
+    """Give a begun file its temporary name, if it is as it was. Its attributes may be those of an earlier moment."""
+    if not begun.is_there:
+        return False
     try:
+        os.rename(begun.file, file)
+        if status_stamp(os.lstat(file))[:-1] == begun.stamp[:-1]:  # a renaming changes the last part
+            return True
+    except OSError:  # it has gone, or a link leads to another folder now
+        pass
+    discard(file)
+    return False
+
+
+def _make_folder(file: str, change: FileChange) -> None:
+    """Make the folder of a temporary file: it may be part of a new one."""
+    with _errors_of(change):
         os.makedirs(os.path.dirname(file), exist_ok=True)
+
+
+def _write_text(file: str, change: FileChange) -> None:
+    """Write a temporary file, for its owner alone if it gets the attributes of another one."""
+    assert change.text is not None
+    with _errors_of(change):
         octets = octets_of(change.text) if isinstance(change.text, str) else change.text
-        _write(file, octets, mode=0o600 if template else 0o666)
-        if template:
+        _write(file, octets, mode=0o600 if _template(change) else 0o666)
+
+
+def _give_attributes(file: str, change: FileChange) -> None:
+    """Give a temporary file the owner and mode of the file that it replaces, or of the template; and its time."""
+    with _errors_of(change):
+        if template := _template(change):
             _copy_attributes(template, file)
         os.utime(file, (change.modified, change.modified))
+
+
+def _template(change: FileChange) -> str | None:
+    return next((path for path in (change.path, change.template) if path and os.path.exists(path)), None)
+
+
+@contextmanager
+def _errors_of(change: FileChange) -> Iterator[None]:
+    """Have errors name the file of the change, instead of a temporary one."""
+    try:
+        yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, change.path) from None
 

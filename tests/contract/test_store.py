@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +21,7 @@ from dnsd.store.directory import FileKind, Files, SourceFile
 from dnsd.store.journal import Entries
 from dnsd.store.port import EvidenceError, Op, Seen, StaleError, Store
 from dnsd.store.text_file import content_of
-from dnsd.store.write import Evidence, FileChange
+from dnsd.store.write import BegunFile, Evidence, FileChange
 from tests.limits import HANG_S
 from tests.stores import KilledError, MemoryEngine, MemoryStore, edit_of
 
@@ -379,6 +381,55 @@ def test_what_was_begun_is_written_or_forgotten(held: Holdings, *, is_written: b
         await store.forget(begun)
         assert await opened(held.store()) == seen
         assert texts(seen)[ONE] == (b"# new\n" if is_written else FILES[ONE].encode())
+        assert held.leftovers() == []
+
+    run(work())
+
+
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_anothers_change_is_begun_while_one_is_written(held: Holdings, *, is_begun: bool) -> None:
+    """Of the same object: the first is written as it is, then the other."""
+
+    async def work() -> None:
+        store, witnessed = held.store(), Witnessed()
+        seen = await opened(store)
+        assert seen.files
+        edit = edit_of(seen.files, {ONE: "# one\n"}, modified=LATER)
+        own = await store.begin(edit.changes()) if is_begun else ()
+        other = edit_of(seen.files, {ONE: "# other\n"}, modified=LATER)
+        begun: list[BegunFile] = []
+
+        def meanwhile() -> None:
+            begin = threading.Thread(target=lambda: begun.extend(asyncio.run(begin_other())))
+            begin.start()
+            begin.join()
+
+        async def begin_other() -> Sequence[BegunFile]:
+            return await store.begin(other.changes())
+
+        evidence = replace(witnessed.evidence, testify=meanwhile)
+        now = await store.write(seen, edit, Op(evidence=evidence, begun=own))
+        assert await opened(held.store()) == now
+        assert texts(now)[ONE] == b"# one\n"
+        assert now.files
+        last = replace(other, before=now.files, after=other.applied(now.files))
+        now = await store.write(now, last, Op(begun=begun))
+        await store.forget([*own, *begun])
+        assert await opened(held.store()) == now
+        assert texts(now)[ONE] == b"# other\n"
+        assert held.leftovers() == []
+
+    run(work())
+
+
+def test_what_a_killed_process_has_begun_goes_with_the_next_write(held: Holdings) -> None:
+    async def work() -> None:
+        killed, store = held.store(), held.store()
+        seen = await opened(killed)
+        assert seen.files
+        await killed.begin(edit_of(seen.files, {ZONE: "# begun\n"}, modified=LATER).changes())
+        now = await written(store, await opened(store), {"acme/zones/y.example.yaml": "records: []\n"})
+        assert await opened(held.store()) == now
         assert held.leftovers() == []
 
     run(work())

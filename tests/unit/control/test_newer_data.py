@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from dnsd.app import Loaded
 from dnsd.control import newer_data, scheduler
+from dnsd.control.current import Current
+from dnsd.control.newer_data import on_newer_data
 from dnsd.manage.draft import Draft
 from dnsd.manage.map_request import MapRequest
 from dnsd.manage.pending_plan import PendingPlan, plan_pending
@@ -24,27 +26,26 @@ from tests.unit.control.test_restart_files import FILES, QUAY
 
 
 class Meanwhile:
-    """Changes a zone from a thread that draws up a plan, each time until it has done so `times` times."""
+    """Changes a zone from a thread that draws up a plan, the first time that it is called."""
 
-    def __init__(self, life: Life, zone: str, times: int = 1) -> None:
-        self.loop, self.made, self.times = asyncio.get_running_loop(), 0, times
+    def __init__(self, life: Life, zone: str) -> None:
+        self.loop, self.is_made = asyncio.get_running_loop(), False
         self._life, self._zone = life, zone
 
     def __call__(self) -> None:
-        """Wait for a change."""
-        if self.made < self.times:
-            self.made += 1
-            verb = partial(added, zone=self._zone, name=f"meanwhile{self.made}")
+        """Wait for the change."""
+        if not self.is_made:
+            self.is_made = True
+            verb = partial(added, zone=self._zone, name="meanwhile")
             actor = Actor(self._life.world.token("another"), "")
             asyncio.run_coroutine_threadsafe(self._life.service.change(actor, "records", verb), self.loop).result()
 
 
-@pytest.mark.parametrize("times", [1])
-def test_plan_goes_on_with_newer_data_after_a_change_of_its_file(tmp_path: Path, times: int) -> None:
+def test_plan_goes_on_with_newer_data_after_a_change_of_its_file(tmp_path: Path) -> None:
     world = Scheduling(tmp_path / "world", FILES)
 
     async def work(life: Life) -> tuple[Loaded, Loaded]:
-        meanwhile = Meanwhile(life, "quay.example", times)
+        meanwhile = Meanwhile(life, "quay.example")
 
         def verb(draft: Draft) -> None:
             meanwhile()
@@ -52,15 +53,38 @@ def test_plan_goes_on_with_newer_data_after_a_change_of_its_file(tmp_path: Path,
 
         return await life.service.plan(Actor(world.token("planner"), ""), verb)
 
-    if times == newer_data.TRIES:
-        with pytest.raises(RefusedError, match="try again"):
-            world.run(work)
-        return
     before, after = world.run(work)
-    made = {f"meanwhile{number + 1}" for number in range(times)}
-    assert new_names(before) == made
-    assert new_names(after) == made | {"planned"}
+    assert new_names(before) == {"meanwhile"}
+    assert new_names(after) == {"meanwhile", "planned"}
     assert "planned" not in world.read(QUAY)
+
+
+class Served:
+    """Served data, replaced at will."""
+
+    def __init__(self) -> None:
+        self.loaded, self.turn = object(), asyncio.Lock()
+
+
+@pytest.mark.parametrize("tries", [1, newer_data.TRIES, newer_data.TRIES + 1])
+def test_work_whose_file_is_replaced_each_time_is_refused_at_last(tries: int) -> None:
+    """It would be done in the last of these tries."""
+    current, calls = Served(), list[object]()
+
+    async def work() -> str:
+        calls.append(current.loaded)
+        if len(calls) == tries:
+            return "done"
+        current.loaded = object()
+        raise FileChangedError
+
+    done = on_newer_data(cast(Current, current), work)
+    if tries > newer_data.TRIES:
+        with pytest.raises(RefusedError, match="try again"):
+            asyncio.run(done)
+    else:
+        assert asyncio.run(done) == "done"
+    assert len({*map(id, calls)}) == len(calls) == min(tries, newer_data.TRIES)
 
 
 def new_names(loaded: Loaded) -> set[str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jinja2 import Environment
 
 from dnsd.dashboard.page import SHARED, TEMPLATES, HtmlPage, Pages, pages
+from dnsd.dashboard.sessions import Session
+from dnsd.dashboard.visit import Visit
+from tests.unit.control.scheduling import Life, Scheduling
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -24,6 +28,21 @@ def test_template_is_compiled_when_its_page_is_first_shown(monkeypatch: pytest.M
     for _ in range(2):
         assert b"<form" in made.shown(HtmlPage("resume.html", data)).body
     assert compiled == ["resume.html"]
+
+
+def test_error_page_of_a_visit_needs_no_other_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = Scheduling(tmp_path / "world")
+    operator, made, compiled = world.token("operator"), Pages(), noted(monkeypatch)
+
+    async def work(life: Life) -> None:
+        for token in (operator, world.alice):
+            visit = Visit(life.service, Session("secret", token), "192.0.2.1", "/", notice="Saved.", undo="/undo")
+            page = made.shown(HtmlPage("error.html", {"title": "Refused", "messages": ["Why."]}), visit)
+            assert b"Why." in page.body
+            assert f"<strong>{token.name}</strong>".encode() in page.body
+
+    world.run(work)
+    assert compiled == []
 
 
 def test_pages_shown_in_the_event_loop_need_no_other_template(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from dnsd.store import write
 from dnsd.store.journal import undo_unfinished
-from dnsd.store.write import FileChange, begin_files, discard_begun, write_files
+from dnsd.store.write import BegunFile, FileChange, begin_files, discard_begun, write_files
 from tests.limits import IS_LONG
 
 BEFORE = {
@@ -188,8 +188,10 @@ def test_file_that_was_begun_is_not_written_again(disk: Disk, monkeypatch: pytes
     (begun,) = begin_files(changes)
     assert disk.visible()[ZONE] == BEFORE[ZONE]
     monkeypatch.setattr(write, "_write_text", lambda *_: pytest.fail("written again"))
+    before = Path(begun.file).stat().st_ino
     write_files(changes, disk.journal, begun=[begun])
     assert disk.visible()[ZONE] == LONG
+    assert (disk.root / ZONE).stat().st_ino == before
     assert (disk.root / ZONE).stat().st_mtime == 1_700_000_000
     assert not begun.is_there
     discard_begun([begun])
@@ -209,7 +211,57 @@ def test_file_that_was_begun_is_used_for_its_change_alone(disk: Disk, what: str)
     wanted = other if what == "another change" else change
     write_files([wanted], disk.journal, begun=[begun])
     assert disk.visible()[ZONE] == wanted.text
-    assert not Path(begun.file).exists()
+    assert not Path(begun.file).with_name(f".{Path(ZONE).name}.new").exists()
+
+
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_change_that_is_begun_while_another_of_its_file_is_written_leaves_it(disk: Disk, *, is_begun: bool) -> None:
+    """Whatever is begun or forgotten meanwhile; the change that was begun is made after the other."""
+    one, other = (FileChange(str(disk.root / ZONE), text, 1_700_000_000) for text in ("a: 1\n", "a: 2\n"))
+    before = disk.everything()
+    own = begin_files([one]) if is_begun else []
+    begun: list[BegunFile] = []
+
+    def meanwhile() -> None:  # called twice: once the text is written, and before it is renamed
+        discard_begun([*own, *begun])  # as if their requesters had gone
+        begun[:] = begin_files([other])
+
+    write_files([one], disk.journal, meanwhile, begun=own)
+    assert disk.visible()[ZONE] == one.text
+    assert begun[0].is_there
+    write_files([other], disk.journal, begun=begun)
+    assert disk.everything() == {**before, ZONE: other.text}
+
+
+def test_file_that_was_begun_gets_the_attributes_of_the_file_that_it_replaces(disk: Disk) -> None:
+    """Those of the moment when it is replaced: the operator may change them meanwhile."""
+    (disk.root / ZONE).chmod(0o644)
+    change = FileChange(str(disk.root / ZONE), LONG, 1_700_000_000)
+    begun = begin_files([change])
+    assert stat.S_IMODE(Path(begun[0].file).stat().st_mode) == 0o600
+    (disk.root / ZONE).chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(disk.root / ZONE, 1234, 2345)
+    before = (disk.root / ZONE).stat()
+    write_files([change], disk.journal, begun=begun)
+    after = (disk.root / ZONE).stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert (after.st_mtime, after.st_size) == (1_700_000_000, len(LONG))
+
+
+def test_nothing_is_begun_in_a_folder_that_has_gone(disk: Disk) -> None:
+    changes = [FileChange(str(disk.root / name), LONG, 1_700_000_000) for name in (ZONE, "globex/account.yaml")]
+    shutil.rmtree(disk.root / "acme")
+    before = disk.everything()
+    begun = begin_files(changes)
+    assert [one.change.path for one in begun] == [changes[1].path]
+    discard_begun(begun)
+    assert disk.everything() == before
+
+
+def test_nothing_is_begun_for_a_read_only_file(disk: Disk) -> None:
+    (disk.root / ZONE).chmod(0o444)
+    assert begin_files([FileChange(str(disk.root / ZONE), LONG, 1_700_000_000)]) == []
 
 
 def test_file_that_was_begun_for_nothing_is_removed(disk: Disk) -> None:
