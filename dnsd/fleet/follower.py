@@ -145,7 +145,6 @@ class FleetFollower:
             is_anew = self._is_anew(epoch)
             pending = await self._begin(link, 0 if is_anew else self._replica.place.seq)
             self._intake = Intake(self._replica, epoch, is_anew=is_anew)
-            self._must_fetch = False
             await _Consumer(self, link, queue, inbox, pending).run()
         finally:
             for one in subscriptions:
@@ -208,6 +207,8 @@ class FleetFollower:
         assert self._intake
         now = time.time()
         for step in self._intake.take(message, now) if message else self._intake.rest(pending, now):
+            if step.subjects is None:
+                self._must_fetch = False  # not before: a fetch may be interrupted
             self._take(step)
         self.is_caught_up = not pending and self._intake.is_whole
         if self.is_caught_up:

@@ -66,9 +66,11 @@ class Intake:
         self._ready: list[str] = []  # accounts whose heads came, in a batch that is not complete yet
         self._run = ("", 0, 0)  # of messages of one batch without a gap: its id, first and last number
         self._last = 0 if is_anew else replica.place.seq
+        self._is_anew = is_anew  # until the copy is served
         if is_anew:
             replica.begin_anew()
         else:
+            replica.forget_anew()  # a half-filled one must not be served in the place of the whole one
             self._count(replica.objects())
 
     @property
@@ -134,7 +136,7 @@ class Intake:
         self._sums |= sums
         for one, old in heads:
             self._note_head(one.subject, old, one.value, one.seq)
-        return [] if self._replica.is_anew else [Flushed(frozenset(one.subject for one in changed), place)]
+        return [] if self._is_anew else [Flushed(frozenset(one.subject for one in changed), place)]
 
     def _finished(self, pending: int, now: float) -> list[Flushed]:
         """The step from a copy fetched anew to the served one, once nothing is missing. Raises ResyncError."""
@@ -145,8 +147,9 @@ class Intake:
         if pending or not self.is_whole:
             return []
         place = ReplicaPlace(self._epoch, self._last, int(now))
-        if self._replica.is_anew:
+        if self._is_anew:
             self._replica.serve_anew(place)
+            self._is_anew = False
             return [Flushed(None, place)]
         if now - self._replica.place.caught_up_at >= 60:
             self._replica.flush((), place)

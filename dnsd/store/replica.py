@@ -128,6 +128,10 @@ class Replica:
             self._db.execute(f"DELETE FROM {OBJECTS[other]}")
         self._fills = other
 
+    def forget_anew(self) -> None:
+        """Have flushes go to the served copy again; a second one that is not finished is forgotten."""
+        self._fills = self._served
+
     def serve_anew(self, place: ReplicaPlace) -> None:
         """Serve the copy where flushes go, in the place of the first, in one transaction."""
         old, new = self._served, self._fills
