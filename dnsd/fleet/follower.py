@@ -117,8 +117,8 @@ class FleetFollower:
             try:
                 await self._follow()
             except ResyncError as error:
-                self._must_fetch = True
                 self._say(str(error))
+                self._doubt()
             except DamagedReplicaError:
                 raise
             except (DnsdError, OSError) as error:
@@ -128,6 +128,14 @@ class FleetFollower:
                 pause = PAUSE_S[0]
             await asyncio.sleep(random.uniform(0, pause))
             pause = min(2 * pause, PAUSE_S[1])
+
+    def _doubt(self) -> None:
+        """Have the copy fetched anew, also by the next process. Raises DamagedReplicaError."""
+        self._must_fetch = True
+        try:
+            self._replica.doubt()
+        except OSError as error:
+            self._say(str(error))
 
     async def _follow(self) -> None:
         """Follow over one consumer, until something is wrong."""
@@ -169,7 +177,9 @@ class FleetFollower:
         absence_s = time.time() - place.caught_up_at
         if place.epoch and place.epoch != epoch:
             self._say("the fleet's state was made anew or restored")
-        elif place.epoch and absence_s > LONGEST_ABSENCE_S:
+        elif place.epoch and not place.caught_up_at and not self._must_fetch:
+            self._say("the copy was found to be wrong before the last start, and not fetched anew since")
+        elif place.epoch and place.caught_up_at and absence_s > LONGEST_ABSENCE_S:
             self._say(f"the copy was last whole {absence_s / 86400:.0f} days ago")
         elif place.epoch and not self._must_fetch:
             return False

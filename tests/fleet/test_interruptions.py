@@ -75,3 +75,26 @@ def test_a_fetch_that_is_interrupted_serves_no_half_copy(
                 await copy.becomes(state.values)
 
     run(test())
+
+
+def test_a_fetch_that_a_kill_ends_is_begun_again_after_the_start(
+    server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with line_to(server.url) as line, line_to(server.url) as second:
+            state = await State(line).begin()
+            await state.commit(MANY)
+            async with copy_in(tmp_path, second) as copy:
+                await copy.becomes(state.values)
+                done = interrupted(monkeypatch, 5, asyncio.CancelledError())
+                await differ(state, copy, done)
+            async with copy_in(tmp_path, second) as copy:
+                await copy.becomes(state.values)
+                assert [step.subjects for step in copy.steps] == [None]
+                assert copy.said == ["the copy was found to be wrong before the last start, and not fetched anew since"]
+                assert copy.replica.place.caught_up_at
+            async with copy_in(tmp_path, second) as copy:
+                await copy.becomes(state.values)
+                assert (copy.steps, copy.said) == ([], [])
+
+    run(test())
