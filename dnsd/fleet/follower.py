@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 from nats.aio.msg import Msg
 
 from dnsd.errors import DnsdError
 from dnsd.fleet.beat import BEAT, Beat, parse_beat
+from dnsd.fleet.doors import Doors
 from dnsd.fleet.heads import AccountState
 from dnsd.fleet.intake import Flushed, Intake, ResyncError, StateMessage
 from dnsd.fleet.link import Line, Link, json_answer, plain_headers
@@ -42,31 +43,6 @@ PAUSE_S = (0.05, 5.0)  # the first and the longest between attempts
 STEADY_S = 10  # after which the next pause is the first again
 BEHIND_S = 2
 ACK_TOKENS = 9  # of the reply subject of a message; with a domain and an account, there are two more before the stream
-
-
-class Doors(NamedTuple):
-    """The subjects over which a node may ask for its consumer and for one object."""
-
-    create: str
-    delete: str
-    next: str
-    get: str
-
-
-def control_doors(consumer: str) -> Doors:
-    """The doors of a control: JetStream's own subjects."""
-    api = "$JS.API"
-    return Doors(
-        f"{api}.CONSUMER.CREATE.{STREAM}.{consumer}.{ALL_STATE}",
-        f"{api}.CONSUMER.DELETE.{STREAM}.{consumer}",
-        f"{api}.CONSUMER.MSG.NEXT.{STREAM}.{consumer}",
-        f"{api}.DIRECT.GET.{STREAM}.",
-    )
-
-
-def edge_doors(consumer: str) -> Doors:
-    """The doors of an edge: what its account imports."""
-    return Doors(f"hub.create.{consumer}.{ALL_STATE}", f"hub.delete.{consumer}", f"hub.next.{consumer}", "hub.get.")
 
 
 class RestartError(DnsdError):
