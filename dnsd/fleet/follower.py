@@ -18,15 +18,15 @@ from typing import Any
 
 from nats.aio.msg import Msg
 
-from dnsd.errors import DnsdError
+from dnsd.errors import DnsdError, shown
 from dnsd.fleet.beat import BEAT, Beat, parse_beat
 from dnsd.fleet.doors import Doors
 from dnsd.fleet.heads import AccountState
 from dnsd.fleet.intake import Flushed, Intake, ResyncError, StateMessage
 from dnsd.fleet.link import Line, Link, json_answer, plain_headers
 from dnsd.fleet.stream import STREAM
-from dnsd.fleet.subjects import ALL_STATE, META
-from dnsd.fleet.values import ValueFormatError, json_object
+from dnsd.fleet.subjects import ALL_STATE, META, is_state
+from dnsd.fleet.values import ValueFormatError, is_count, json_object
 from dnsd.fleet.writer import REMOVED
 from dnsd.store.replica import DamagedReplicaError, Replica
 
@@ -76,6 +76,7 @@ class FleetFollower:
         self._note = note
         self._said = ""
         self._must_fetch = False
+        self._has_said_strange = False
         self._intake: Intake | None = None
         self._behind_since: float | None = None
         self.is_caught_up = False
@@ -133,7 +134,7 @@ class FleetFollower:
         finally:
             for one in subscriptions:
                 if not link.is_closed and not link.client.is_reconnecting:
-                    await one.unsubscribe()
+                    await link.unlisten(one)
 
     async def _epoch(self, link: Link) -> str:
         reply = await link.request(self._settings.doors.get + META, within_s=ANSWER_S)
@@ -164,13 +165,13 @@ class FleetFollower:
     async def _begin(self, link: Link, last: int) -> int:
         """Make the consumer, after message `last`; the number of messages that it has to send."""
         if not last:
-            return int((await self._make(link, deliver_policy="all"))["num_pending"])
+            return _count(await self._make(link, deliver_policy="all"), "num_pending")
         # A consumer that begins after the stream's end waits there, and does not say so: ask for the end first.
-        newest = int((await self._make(link, deliver_policy="last"))["delivered"]["stream_seq"]) + 1
+        newest = _count(await self._make(link, deliver_policy="last"), "delivered", "stream_seq") + 1
         if newest < last:
             raise ResyncError("the servers have an older state than this copy")
         answer = await self._make(link, deliver_policy="by_start_sequence", opt_start_seq=last + 1)
-        return int(answer["num_pending"])
+        return _count(answer, "num_pending")
 
     async def _make(self, link: Link, **start: str | int) -> dict[str, Any]:
         """Make the consumer anew; what the servers say of it."""
@@ -192,6 +193,9 @@ class FleetFollower:
         """Take a message, or the news that none came for a while."""
         assert self._intake
         now = time.time()
+        if message and not self._has_said_strange and not is_state(message.subject):
+            self._has_said_strange = True
+            self._note(f"a message has a subject that this version cannot read, and is kept: {shown(message.subject)}")
         for step in self._intake.take(message, now) if message else self._intake.rest(pending, now):
             if step.subjects is None:
                 self._must_fetch = False  # not before: a fetch may be interrupted
@@ -289,7 +293,7 @@ class _Consumer:
                 seq,
                 self._pending,
                 headers.get("Nats-Batch-Id", ""),
-                int(headers.get("Nats-Batch-Sequence", 0)),
+                _number(headers.get("Nats-Batch-Sequence", "0")),
                 "Nats-Batch-Commit" in headers,
             ),
             self._pending,
@@ -298,11 +302,11 @@ class _Consumer:
     def _take_status(self, headers: dict[str, str]) -> None:
         status = headers.get("Status")
         if status == "100":
-            if int(headers.get("Nats-Last-Consumer", self._number)) != self._number:
+            if _number(headers.get("Nats-Last-Consumer", str(self._number))) != self._number:
                 raise RestartError("a message of the fleet's servers was lost")
             self._follower.taken(None, self._pending)
         elif status == "408":  # a request has expired
-            self._asked -= int(headers.get("Nats-Pending-Messages", BATCH))
+            self._asked -= _number(headers.get("Nats-Pending-Messages", str(BATCH)))
         else:
             raise RestartError(f"the fleet's servers ended the consumer: {headers.get('Description', status)}")
 
@@ -314,6 +318,21 @@ class _Consumer:
         except ValueFormatError:  # of a later version
             return
         self._follower.beaten(beat)
+
+
+def _number(text: str) -> int:
+    """The number in a header, 0 without one."""
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _count(answer: dict[str, Any], *path: str) -> int:
+    """A number in an answer of the servers. Raises RestartError."""
+    found: Any = answer
+    for key in path:
+        found = found.get(key) if isinstance(found, dict) else None
+    if not is_count(found):
+        raise RestartError(f"an answer of the fleet's servers has no number {path[-1]}")
+    return found
 
 
 def _numbers(reply: str) -> tuple[int, int, int]:

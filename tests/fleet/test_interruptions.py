@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from dnsd.fleet import follower as follower_module
 from dnsd.fleet.beat import BEAT, Beat
 from dnsd.fleet.follower import RestartError
+from dnsd.fleet.link import Link
 from tests.fleet.fleets import State, line_to, one_server, run
 from tests.fleet.nats_servers import NatsServer, needs_nats_server
 from tests.fleet.test_follower import Copy, copy_in
@@ -96,5 +97,66 @@ def test_a_fetch_that_a_kill_ends_is_begun_again_after_the_start(
             async with copy_in(tmp_path, second) as copy:
                 await copy.becomes(state.values)
                 assert (copy.steps, copy.said) == ([], [])
+
+    run(test())
+
+
+def test_a_subject_that_cannot_be_read_is_kept_and_said_once(server: NatsServer, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with line_to(server.url) as line, line_to(server.url) as second:
+            state = await State(line).begin()
+            await state.commit(MANY)
+            link = await line.link()
+            async with copy_in(tmp_path, second) as copy:
+                await copy.becomes(state.values)
+                for name in ("a~b", "a+b"):
+                    await link.publish(f"dnsd.s.o.acme.map.{name}", b"x", headers={"Nats-Batch-Sequence": "x"})
+                odd = {f"dnsd.s.o.acme.map.{name}": b"x" for name in ("a~b", "a+b")}
+                await copy.becomes(state.values | odd)
+                await state.commit({"dnsd.s.o.acc1.map.x": b"next"})
+                await copy.becomes(state.values | odd)
+                assert [one for one in copy.said if "cannot read, and is kept" in one] == copy.said[:1] == copy.said
+            async with copy_in(tmp_path, second) as copy:
+                await copy.becomes(state.values | odd)
+                assert copy.steps == []
+
+    run(test())
+
+
+def test_a_connection_that_ends_between_two_requests_is_opened_anew(server: NatsServer, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with line_to(server.url) as line, line_to(server.url) as second:
+            state = await State(line).begin()
+            await state.commit(MANY)
+            async with copy_in(tmp_path, second) as copy:
+                real = copy.follower._epoch
+
+                async def epoch(link: Link) -> str:
+                    found = await real(link)
+                    copy.follower._epoch = real  # type: ignore[method-assign]
+                    await link.client.close()
+                    return found
+
+                copy.follower._epoch = epoch  # type: ignore[method-assign]
+                await copy.becomes(state.values)
+
+    run(test())
+
+
+@pytest.mark.parametrize("answer", [{}, {"num_pending": "x"}, {"num_pending": None, "delivered": 5}])
+def test_an_answer_without_numbers_is_asked_again(server: NatsServer, tmp_path: Path, answer: dict[str, Any]) -> None:
+    async def test() -> None:
+        async with line_to(server.url) as line, line_to(server.url) as second:
+            state = await State(line).begin()
+            async with copy_in(tmp_path, second) as copy:
+                real = copy.follower._make
+
+                async def make(link: Link, **start: str | int) -> dict[str, Any]:
+                    copy.follower._make = real  # type: ignore[method-assign]
+                    return answer
+
+                copy.follower._make = make  # type: ignore[method-assign]
+                await copy.becomes(state.values)
+                assert copy.said == ["an answer of the fleet's servers has no number num_pending"]
 
     run(test())
