@@ -14,18 +14,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 from nats.aio.msg import Msg
 
-from dnsd.errors import DnsdError
+from dnsd.errors import DnsdError, shown
 from dnsd.fleet.beat import BEAT, Beat, parse_beat
+from dnsd.fleet.doors import Doors
 from dnsd.fleet.heads import AccountState
 from dnsd.fleet.intake import Flushed, Intake, ResyncError, StateMessage
 from dnsd.fleet.link import Line, Link, json_answer, plain_headers
 from dnsd.fleet.stream import STREAM
-from dnsd.fleet.subjects import ALL_STATE, META
-from dnsd.fleet.values import ValueFormatError, json_object
+from dnsd.fleet.subjects import ALL_STATE, META, is_state
+from dnsd.fleet.values import ValueFormatError, is_count, json_object
 from dnsd.fleet.writer import REMOVED
 from dnsd.store.replica import DamagedReplicaError, Replica
 
@@ -42,31 +43,6 @@ PAUSE_S = (0.05, 5.0)  # the first and the longest between attempts
 STEADY_S = 10  # after which the next pause is the first again
 BEHIND_S = 2
 ACK_TOKENS = 9  # of the reply subject of a message; with a domain and an account, there are two more before the stream
-
-
-class Doors(NamedTuple):
-    """The subjects over which a node may ask for its consumer and for one object."""
-
-    create: str
-    delete: str
-    next: str
-    get: str
-
-
-def control_doors(consumer: str) -> Doors:
-    """The doors of a control: JetStream's own subjects."""
-    api = "$JS.API"
-    return Doors(
-        f"{api}.CONSUMER.CREATE.{STREAM}.{consumer}.{ALL_STATE}",
-        f"{api}.CONSUMER.DELETE.{STREAM}.{consumer}",
-        f"{api}.CONSUMER.MSG.NEXT.{STREAM}.{consumer}",
-        f"{api}.DIRECT.GET.{STREAM}.",
-    )
-
-
-def edge_doors(consumer: str) -> Doors:
-    """The doors of an edge: what its account imports."""
-    return Doors(f"hub.create.{consumer}.{ALL_STATE}", f"hub.delete.{consumer}", f"hub.next.{consumer}", "hub.get.")
 
 
 class RestartError(DnsdError):
@@ -100,6 +76,7 @@ class FleetFollower:
         self._note = note
         self._said = ""
         self._must_fetch = False
+        self._has_said_strange = False
         self._intake: Intake | None = None
         self._behind_since: float | None = None
         self.is_caught_up = False
@@ -117,8 +94,8 @@ class FleetFollower:
             try:
                 await self._follow()
             except ResyncError as error:
-                self._must_fetch = True
                 self._say(str(error))
+                self._doubt()
             except DamagedReplicaError:
                 raise
             except (DnsdError, OSError) as error:
@@ -128,6 +105,14 @@ class FleetFollower:
                 pause = PAUSE_S[0]
             await asyncio.sleep(random.uniform(0, pause))
             pause = min(2 * pause, PAUSE_S[1])
+
+    def _doubt(self) -> None:
+        """Have the copy fetched anew, also by the next process. Raises DamagedReplicaError."""
+        self._must_fetch = True
+        try:
+            self._replica.doubt()
+        except OSError as error:
+            self._say(str(error))
 
     async def _follow(self) -> None:
         """Follow over one consumer, until something is wrong."""
@@ -145,12 +130,11 @@ class FleetFollower:
             is_anew = self._is_anew(epoch)
             pending = await self._begin(link, 0 if is_anew else self._replica.place.seq)
             self._intake = Intake(self._replica, epoch, is_anew=is_anew)
-            self._must_fetch = False
             await _Consumer(self, link, queue, inbox, pending).run()
         finally:
             for one in subscriptions:
                 if not link.is_closed and not link.client.is_reconnecting:
-                    await one.unsubscribe()
+                    await link.unlisten(one)
 
     async def _epoch(self, link: Link) -> str:
         reply = await link.request(self._settings.doors.get + META, within_s=ANSWER_S)
@@ -170,7 +154,9 @@ class FleetFollower:
         absence_s = time.time() - place.caught_up_at
         if place.epoch and place.epoch != epoch:
             self._say("the fleet's state was made anew or restored")
-        elif place.epoch and absence_s > LONGEST_ABSENCE_S:
+        elif place.epoch and not place.caught_up_at and not self._must_fetch:
+            self._say("the copy was found to be wrong before the last start, and not fetched anew since")
+        elif place.epoch and place.caught_up_at and absence_s > LONGEST_ABSENCE_S:
             self._say(f"the copy was last whole {absence_s / 86400:.0f} days ago")
         elif place.epoch and not self._must_fetch:
             return False
@@ -179,13 +165,13 @@ class FleetFollower:
     async def _begin(self, link: Link, last: int) -> int:
         """Make the consumer, after message `last`; the number of messages that it has to send."""
         if not last:
-            return int((await self._make(link, deliver_policy="all"))["num_pending"])
+            return _count(await self._make(link, deliver_policy="all"), "num_pending")
         # A consumer that begins after the stream's end waits there, and does not say so: ask for the end first.
-        newest = int((await self._make(link, deliver_policy="last"))["delivered"]["stream_seq"]) + 1
+        newest = _count(await self._make(link, deliver_policy="last"), "delivered", "stream_seq") + 1
         if newest < last:
             raise ResyncError("the servers have an older state than this copy")
         answer = await self._make(link, deliver_policy="by_start_sequence", opt_start_seq=last + 1)
-        return int(answer["num_pending"])
+        return _count(answer, "num_pending")
 
     async def _make(self, link: Link, **start: str | int) -> dict[str, Any]:
         """Make the consumer anew; what the servers say of it."""
@@ -207,7 +193,12 @@ class FleetFollower:
         """Take a message, or the news that none came for a while."""
         assert self._intake
         now = time.time()
+        if message and not self._has_said_strange and not is_state(message.subject):
+            self._has_said_strange = True
+            self._note(f"a message has a subject that this version cannot read, and is kept: {shown(message.subject)}")
         for step in self._intake.take(message, now) if message else self._intake.rest(pending, now):
+            if step.subjects is None:
+                self._must_fetch = False  # not before: a fetch may be interrupted
             self._take(step)
         self.is_caught_up = not pending and self._intake.is_whole
         if self.is_caught_up:
@@ -302,7 +293,7 @@ class _Consumer:
                 seq,
                 self._pending,
                 headers.get("Nats-Batch-Id", ""),
-                int(headers.get("Nats-Batch-Sequence", 0)),
+                _number(headers.get("Nats-Batch-Sequence", "0")),
                 "Nats-Batch-Commit" in headers,
             ),
             self._pending,
@@ -311,11 +302,11 @@ class _Consumer:
     def _take_status(self, headers: dict[str, str]) -> None:
         status = headers.get("Status")
         if status == "100":
-            if int(headers.get("Nats-Last-Consumer", self._number)) != self._number:
+            if _number(headers.get("Nats-Last-Consumer", str(self._number))) != self._number:
                 raise RestartError("a message of the fleet's servers was lost")
             self._follower.taken(None, self._pending)
         elif status == "408":  # a request has expired
-            self._asked -= int(headers.get("Nats-Pending-Messages", BATCH))
+            self._asked -= _number(headers.get("Nats-Pending-Messages", str(BATCH)))
         else:
             raise RestartError(f"the fleet's servers ended the consumer: {headers.get('Description', status)}")
 
@@ -327,6 +318,21 @@ class _Consumer:
         except ValueFormatError:  # of a later version
             return
         self._follower.beaten(beat)
+
+
+def _number(text: str) -> int:
+    """The number in a header, 0 without one."""
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _count(answer: dict[str, Any], *path: str) -> int:
+    """A number in an answer of the servers. Raises RestartError."""
+    found: Any = answer
+    for key in path:
+        found = found.get(key) if isinstance(found, dict) else None
+    if not is_count(found):
+        raise RestartError(f"an answer of the fleet's servers has no number {path[-1]}")
+    return found
 
 
 def _numbers(reply: str) -> tuple[int, int, int]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from dnsd.errors import DnsdError
 from dnsd.fleet.heads import AccountHead, AccountState, AccountSum, parse_head
-from dnsd.fleet.subjects import account_of_subject, head_subject
+from dnsd.fleet.subjects import SHARED, account_of_subject, head_subject, is_state
 from dnsd.fleet.values import ValueFormatError
 from dnsd.store.replica import KeptObject, Removal, Replica, ReplicaPlace
 
@@ -66,9 +66,11 @@ class Intake:
         self._ready: list[str] = []  # accounts whose heads came, in a batch that is not complete yet
         self._run = ("", 0, 0)  # of messages of one batch without a gap: its id, first and last number
         self._last = 0 if is_anew else replica.place.seq
+        self._is_anew = is_anew  # until the copy is served
         if is_anew:
             replica.begin_anew()
         else:
+            replica.forget_anew()  # a half-filled one must not be served in the place of the whole one
             self._count(replica.objects())
 
     @property
@@ -88,7 +90,9 @@ class Intake:
         return self._heads_sum.total
 
     def take(self, message: StateMessage, now: float) -> list[Flushed]:
-        """Take one message, and return the steps that it completes. Raises ResyncError and ValueError."""
+        """Take one message, and return the steps that it completes. Raises ResyncError."""
+        if not is_state(message.subject):
+            return self._kept(message, now)
         account = account_of_subject(message.subject)
         done = [] if self._continues(message) else self._flush_ready(now)
         self._waiting.setdefault(account, _Waiting()).messages[message.subject] = message
@@ -106,6 +110,15 @@ class Intake:
             if not pending and found.doubtful_since is None:
                 found.doubtful_since = now
         return done + self._finished(pending, now)
+
+    def _kept(self, message: StateMessage, now: float) -> list[Flushed]:
+        """Write a message whose subject no version of dnsd makes: no account has it, and no sum counts it."""
+        done = [] if self._continues(message) else self._flush_ready(now)
+        self._last = message.seq
+        place = ReplicaPlace(self._epoch, self.seq, self._replica.place.caught_up_at)
+        self._replica.flush([_change(message, SHARED)], place)
+        done += [] if self._is_anew else [Flushed(frozenset({message.subject}), place)]
+        return done + self._finished(message.pending, now)
 
     def _continues(self, message: StateMessage) -> bool:
         """Whether a message follows the last one in its batch; notes the run of its batch."""
@@ -130,11 +143,11 @@ class Intake:
         place = ReplicaPlace(self._epoch, self.seq, self._replica.place.caught_up_at)
         sums = {account: self._sum_after(account, messages) for account in accounts}
         heads = [(one, self._old(one.subject)) for one in messages if _is_head(one.subject)]
-        self._replica.flush(map(_change, messages), place)
+        self._replica.flush([_change(one, account_of_subject(one.subject)) for one in messages], place)
         self._sums |= sums
         for one, old in heads:
             self._note_head(one.subject, old, one.value, one.seq)
-        return [] if self._replica.is_anew else [Flushed(frozenset(one.subject for one in changed), place)]
+        return [] if self._is_anew else [Flushed(frozenset(one.subject for one in changed), place)]
 
     def _finished(self, pending: int, now: float) -> list[Flushed]:
         """The step from a copy fetched anew to the served one, once nothing is missing. Raises ResyncError."""
@@ -145,8 +158,9 @@ class Intake:
         if pending or not self.is_whole:
             return []
         place = ReplicaPlace(self._epoch, self._last, int(now))
-        if self._replica.is_anew:
+        if self._is_anew:
             self._replica.serve_anew(place)
+            self._is_anew = False
             return [Flushed(None, place)]
         if now - self._replica.place.caught_up_at >= 60:
             self._replica.flush((), place)
@@ -175,7 +189,7 @@ class Intake:
     def _count(self, objects: Iterable[KeptObject]) -> None:
         """Add up what the copy has. Raises ResyncError if an account's head says otherwise."""
         heads = {}
-        for one in objects:
+        for one in filter(lambda one: is_state(one.subject), objects):
             if _is_head(one.subject):
                 heads[one.account] = one
             else:
@@ -210,8 +224,7 @@ def _parsed(value: bytes | None) -> AccountHead | None:
         return None
 
 
-def _change(message: StateMessage) -> KeptObject | Removal:
-    account = account_of_subject(message.subject)
+def _change(message: StateMessage, account: str) -> KeptObject | Removal:
     if message.value is None:
         return Removal(account, message.subject)
     return KeptObject(account, message.subject, message.seq, message.value)

@@ -117,8 +117,16 @@ class Link:
         return answer
 
     async def listen(self, subject: str, take: Callable[[Msg], Awaitable[None]]) -> Any:
-        """A subscription without a limit on waiting messages: a dropped one would be a gap."""
-        return await self.client.subscribe(subject, cb=take, pending_msgs_limit=0, pending_bytes_limit=0)
+        """A subscription without a limit on waiting messages: a dropped one would be a gap. Raises NoAnswerError."""
+        try:
+            return await self.client.subscribe(subject, cb=take, pending_msgs_limit=0, pending_bytes_limit=0)
+        except (NatsError, OSError) as error:
+            raise NoAnswerError(f"the connection to the fleet's servers failed: {error}") from None
+
+    async def unlisten(self, subscription: Any) -> None:
+        """End a subscription; one of a connection that has ended needs no end."""
+        with suppress(NatsError, OSError):
+            await subscription.unsubscribe()
 
     async def close(self) -> None:
         """End it."""

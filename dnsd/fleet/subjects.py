@@ -110,6 +110,15 @@ def account_of_subject(subject: str) -> str:
     return SHARED if len(parts) == 3 or parts[2] in WITHOUT_ACCOUNT else name_of(parts[3])
 
 
+def is_state(subject: str) -> bool:
+    """Whether a subject is one of state, of this or a later version: `account_of_subject` gives its account."""
+    try:
+        account_of_subject(subject)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_file_name(name: str) -> bool:
     """Whether a folder can have an entry of this name, so that no export leaves its folder."""
     return name not in (".", "..") and "/" not in name and "\0" not in name

@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 from dnsd.errors import DnsdError
@@ -50,10 +50,7 @@ class FleetAwayError(DnsdError):
 
 
 class StaleAccountsError(DnsdError):
-    """Others have written accounts or guards since they were read: nothing of the batch is stored.
-
-    `accounts` and `guards` (subjects) are those that have changed, as far as that can still be told.
-    """
+    """Others have written accounts or guards (subjects) since they were read: nothing of the batch is stored, ever."""
 
     def __init__(self, accounts: Iterable[str], guards: Iterable[str]) -> None:
         self.accounts, self.guards = frozenset(accounts), frozenset(guards)
@@ -123,7 +120,8 @@ class Writer:
             op = commit.op if not part else f"{commit.op}-{part}"
             heads = _heads(op, now, states, first=2 + (0 if part else len(commit.rewritten)))
             messages = _batch(commit, op, now, heads, states, is_first=not part)
-            last = await self._store(op, messages, [*heads], states, commit)
+            guards = {} if part else {**commit.rewritten, **commit.read}
+            last = await self._store(op, messages, {account: states[account] for account in heads}, guards)
             for place, (account, head) in enumerate(reversed(heads.items())):
                 states[account] = AccountState(last - place, head.sum)
             writes, part = writes[len(now) :], part + 1
@@ -136,31 +134,47 @@ class Writer:
         """
         return await self._last(subject)
 
-    async def fate(self, op: str) -> bool:
-        """Whether a commit, or its first batch, is stored; the answer holds for a day. Raises FleetAwayError."""
-        return bool(await self._last(op_subject(op), op))
+    async def fate(self, op: str) -> Literal[True] | None:
+        """True if a commit, or its first batch, is stored, and None if that is unknown; the servers know it for a day.
+
+        A missing marker is no proof: a batch may still be on its way. Raises FleetAwayError.
+        """
+        return True if await self._last(op_subject(op), op) else None
 
     async def _store(
-        self, op: str, messages: list[_Message], accounts: list[str], states: Mapping[str, AccountState], commit: Commit
+        self,
+        op: str,
+        messages: list[_Message],
+        heads: Mapping[str, AccountState],
+        guards: Mapping[str, int],
     ) -> int:
         """Store a batch, as often as needed; the sequence number of its last message."""
         end = time.monotonic() + self._give_up_s
+        is_known = True  # whether nothing is on its way: each attempt so far was refused for a reason
         for attempt in count():
-            code = None
+            refused, code = None, 0
             try:
                 answer = await self._send(messages)
                 error = answer.get("error")
                 if not error:
                     return int(answer["seq"])
                 code = int(error.get("err_code", 0))
-                if code not in STALE | AGAIN:
-                    raise _refusal(code, str(error.get("description")))
-            except NoAnswerError:
-                pass
-            if found := await self._op_until(op, end):  # also if stale: by our own earlier attempt
+                refused = _refusal(code, str(error.get("description")))
+            except EngineRefusedError as error:  # without a server that a fleet can use
+                refused = error
+            except (NoAnswerError, KeyError, TypeError, ValueError, AttributeError):
+                is_known = False
+            if refused and code not in STALE | AGAIN and is_known:
+                raise refused
+            if found := await self._last_until(op_subject(op), op, end):  # also if stale: by our own earlier attempt
                 return found + len(messages) - 1
-            if code in STALE:
-                raise await self._stale(accounts, states, commit)
+            # A server also calls stale what collides with a batch on its way, perhaps our own: if nothing differs yet,
+            # the outcome is unknown. If something differs, no batch on its way can be stored any more.
+            if code in STALE and (stale := await self._stale(op, heads, guards, end)):
+                if found := await self._last_until(op_subject(op), op, end):
+                    return found + len(messages) - 1
+                raise stale
+            is_known = is_known and code not in STALE
             if time.monotonic() >= end:
                 raise FleetAwayError(op)
             await asyncio.sleep(PAUSES_S[min(attempt, len(PAUSES_S) - 1)] * random.uniform(0.5, 1.5))
@@ -179,11 +193,11 @@ class Writer:
         )
         return json_answer(reply.data)
 
-    async def _op_until(self, op: str, end: float) -> int:
-        """The sequence number of an op's marker, 0 if the leader has none; asks until it answers."""
+    async def _last_until(self, subject: str, op: str, end: float) -> int:
+        """As `_last`, but asks until the leader answers. Raises FleetAwayError at the end."""
         for attempt in count():
             try:
-                return await self._last(op_subject(op), op)
+                return await self._last(subject, op)
             except FleetAwayError:
                 if time.monotonic() >= end:
                     raise
@@ -204,16 +218,16 @@ class Writer:
             raise FleetAwayError(op) from None
 
     async def _stale(
-        self, accounts: list[str], states: Mapping[str, AccountState], commit: Commit
-    ) -> StaleAccountsError:
-        """Which expectations are not met, as far as the leader can still tell."""
-        guards = {**commit.rewritten, **commit.read}
-        stale = [
-            account for account in accounts if await self._last(head_subject(account), commit.op) != states[account].seq
+        self, op: str, heads: Mapping[str, AccountState], guards: Mapping[str, int], end: float
+    ) -> StaleAccountsError | None:
+        """Which expectations are not met at the leader; None if all are."""
+        accounts = [
+            account
+            for account, state in heads.items()
+            if await self._last_until(head_subject(account), op, end) != state.seq
         ]
-        return StaleAccountsError(
-            stale, [subject for subject, seq in guards.items() if await self._last(subject, commit.op) != seq]
-        )
+        changed = [subject for subject, seq in guards.items() if await self._last_until(subject, op, end) != seq]
+        return StaleAccountsError(accounts, changed) if accounts or changed else None
 
 
 def _accounts_of(writes: Iterable[ObjectWrite]) -> list[str]:

@@ -38,7 +38,7 @@ SCHEMA = [
 class ReplicaPlace(NamedTuple):
     """How far a copy is: the fleet's epoch, the last message of which it lacks nothing, and when it was caught up.
 
-    The time is in seconds since 1970; without one, the copy has never been caught up.
+    The time is in seconds since 1970; 0 stands for a copy that was never caught up, or is known to be wrong.
     """
 
     epoch: str = ""
@@ -128,6 +128,10 @@ class Replica:
             self._db.execute(f"DELETE FROM {OBJECTS[other]}")
         self._fills = other
 
+    def forget_anew(self) -> None:
+        """Have flushes go to the served copy again; a second one that is not finished is forgotten."""
+        self._fills = self._served
+
     def serve_anew(self, place: ReplicaPlace) -> None:
         """Serve the copy where flushes go, in the place of the first, in one transaction."""
         old, new = self._served, self._fills
@@ -136,6 +140,11 @@ class Replica:
             if old != new:
                 self._db.execute(f"DELETE FROM {OBJECTS[old]}")
         self._served = new
+
+    def doubt(self) -> None:
+        """Note that the served copy is not the fleet's state, until another one is served: its time becomes 0."""
+        with self._transaction():
+            self._note(self._served, self._place._replace(caught_up_at=0))
 
     def close(self) -> None:
         """Close the file; a second copy that was not served is never used."""

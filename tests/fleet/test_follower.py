@@ -15,7 +15,8 @@ import pytest
 from nats.aio.msg import Msg
 
 from dnsd.fleet.beat import BEAT, Beat
-from dnsd.fleet.follower import FleetFollower, FollowerSettings, control_doors
+from dnsd.fleet.doors import control_doors
+from dnsd.fleet.follower import FleetFollower, FollowerSettings
 from dnsd.fleet.intake import Flushed
 from dnsd.fleet.link import Line, Link
 from dnsd.fleet.stream import STREAM

@@ -179,6 +179,40 @@ def test_a_copy_that_is_not_what_its_heads_say_is_not_continued(replica: Replica
             Intake(replica, "e", is_anew=False)
 
 
+@pytest.mark.parametrize("subject", ["dnsd.s.o.acme.map.a~b", "dnsd.s.o.acme.map.=zz", "dnsd.s.o..x", "dnsd.s.o.=.x"])
+def test_a_subject_that_no_version_makes_is_kept_and_in_no_sum(replica: Replica, subject: str) -> None:
+    stream, intake = Stream(), Intake(replica, "e", is_anew=True)
+    stream.commit({X: b"1"})
+    drained(stream, intake)
+    seq = stream.seq
+    assert intake.take(StateMessage(subject, b"odd", seq + 1, 0), CAUGHT_UP) == [
+        Flushed(frozenset({subject}), ReplicaPlace("e", seq + 1, CAUGHT_UP))
+    ]
+    again = Intake(replica, "e", is_anew=False)
+    assert (objects_of(replica), again.heads_sum) == ({X: b"1", subject: b"odd"}, intake.heads_sum)
+    again.take(StateMessage(subject, None, seq + 2, 0), CAUGHT_UP)
+    assert (objects_of(replica), replica.place.seq) == ({X: b"1"}, seq + 2)
+    replica.close()
+
+
+def test_a_half_filled_copy_never_takes_the_place_of_the_whole_one(replica: Replica) -> None:
+    stream, intake = Stream(), Intake(replica, "e", is_anew=True)
+    stream.commit({X: b"1", Z: b"1"})
+    drained(stream, intake)
+    half = Intake(replica, "e", is_anew=True)
+    first = stream.after(0)
+    assert first
+    assert half.take(first, CAUGHT_UP) == []
+    intake = Intake(replica, "e", is_anew=False)  # the copy is continued
+    assert intake.rest(0, CAUGHT_UP) == []
+    assert (objects_of(replica), replica.is_anew) == (stream.values, False)
+    before = stream.seq
+    stream.commit({Y: b"2"})
+    assert [step.subjects for step in drained(stream, intake, before)] == [{Y, head_subject("acme")}]
+    assert objects_of(replica) == stream.values
+    replica.close()
+
+
 @pytest.mark.parametrize("seed", range(examples(12, 400)))
 def test_a_follower_that_is_behind_never_writes_a_mixture(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)

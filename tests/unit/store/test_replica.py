@@ -104,6 +104,18 @@ def test_a_second_copy_that_was_not_finished_is_not_served(tmp_path: Path) -> No
     assert content(tmp_path / "replica.db") == (FIRST, [one(X, b"old")])
 
 
+def test_a_doubt_stays_until_another_copy_is_served(tmp_path: Path) -> None:
+    with closing(opened(tmp_path / "replica.db")) as replica:
+        replica.flush([one(X, b"old")], FIRST)
+        replica.begin_anew()
+        replica.doubt()
+    assert content(tmp_path / "replica.db") == (FIRST._replace(caught_up_at=0), [one(X, b"old")])
+    with closing(opened(tmp_path / "replica.db")) as replica:
+        replica.begin_anew()
+        replica.serve_anew(FIRST)
+    assert content(tmp_path / "replica.db") == (FIRST, [])
+
+
 def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
     path = tmp_path / "replica.db"
     mask = os.umask(0)
