@@ -38,7 +38,7 @@ from dnsd.fleet.identity import Papers, make_identity
 from dnsd.fleet.issuer import Issuer
 from dnsd.fleet.jwt import JwtError, parse_jwt, signed_jwt
 from dnsd.fleet.nkeys import Nkey, NkeyError, NkeyKind, parse_public, parse_seed
-from dnsd.fleet.server_file import FILE_NAME, FleetServer, ServerTrust, server_file
+from dnsd.fleet.server_file import FILE_NAME, FleetServer, ServerTrust, server_file, with_accounts
 from dnsd.whole_file import create_file, make_folder, replacing, sync
 
 ROOT_KEY_FILE, OPERATOR_SEED, OPERATOR_JWT, FLEET_FILE = "ca-key.pem", "operator.nk", "operator.jwt", "fleet.json"
@@ -112,9 +112,18 @@ class RootFolder:
         all_revoked = {**old[access.EDGES]["nats"].get("revocations", {}), **revoked}
         changed = _account_jwts(self.operator, self.accounts, controls.values(), all_revoked, issued)
         del changed[access.SYS]
+        self._change_servers({self.accounts[name].public: jwt for name, jwt in changed.items()})
         for name, jwt in changed.items():
             with replacing(self.folder / ACCOUNTS / f"{name}.jwt") as out:
                 out.write(f"{jwt}\n".encode())
+
+    def _change_servers(self, jwts: Mapping[str, str]) -> None:
+        """Write JWTs into the servers' files: a server without its data begins with the accounts in its file."""
+        for server in self.servers:
+            path = self.folder / SERVERS / server.name / FILE_NAME
+            text = with_accounts(_read(path).decode("utf-8", "surrogateescape"), jwts)
+            with replacing(path) as out:
+                out.write(text.encode("utf-8", "surrogateescape"))
 
 
 def make_root(folder: Path, servers: Sequence[FleetServer], controls: Sequence[str], *, now: datetime) -> RootFolder:

@@ -22,7 +22,7 @@ from dnsd.fleet.identity import Papers, load_identity, make_identity, renew_iden
 from dnsd.fleet.issuer import load_issuer
 from dnsd.fleet.jwt import signed_jwt
 from dnsd.fleet.nkeys import Nkey, NkeyKind
-from dnsd.fleet.root import RootFolder, RootFolderError
+from dnsd.fleet.root import RootFolder, RootFolderError, load_root
 from dnsd.fleet.send_accounts import send_accounts
 from dnsd.fleet.server_file import ROUTES_ABOVE
 from tests.fleet.servers import (
@@ -435,10 +435,13 @@ def test_a_revoked_edge_is_cut_at_once_and_stays_out_while_others_stay(tmp_path:
                 await stays.connection.flush()
                 assert (stays.connection.stats["reconnects"], stays.errors) == (0, [])
 
+    file = root.folder / "servers" / "n0" / "nats.conf"
+    first_day = file.read_bytes()
     with running(root) as (server,):
         run(revoke())
         assert "Authorization Violation" in refused(root, e1)
-        server.reload()  # its file still has the accounts of the first day
+        file.write_bytes(first_day)  # a server's copy still has the accounts of the first day
+        server.reload()
         assert "Authorization Violation" in refused(root, e1)
     with running(root):
         assert "Authorization Violation" in refused(root, e1)
@@ -466,6 +469,17 @@ def test_a_revoked_control_is_cut_with_its_edges_and_another_goes_on(tmp_path: P
     with running(root):
         run(revoke())
         for folder in (control_folder(root), e1, new_edge(root, "e3")):
+            assert "Authorization Violation" in refused(root, folder)
+        let_in(root, e2)
+
+
+def test_a_server_set_up_again_from_the_root_folder_keeps_withdrawn_nodes_out(tmp_path: Path) -> None:
+    root = new_root(tmp_path, controls=("c1", "c2"))
+    e1, e2 = (new_edge(root, name, control="c2") for name in ("e1", "e2"))
+    root.revoke_control("c1", now=datetime.now(UTC))
+    load_root(root.folder).revoke_edge(load_identity(e1).key.public, now=datetime.now(UTC))
+    with running(root):  # for the first time, as on an empty disk
+        for folder in (control_folder(root), e1):
             assert "Authorization Violation" in refused(root, folder)
         let_in(root, e2)
 

@@ -125,6 +125,20 @@ def test_a_revoked_control_loses_its_signing_key(root: RootFolder) -> None:
         left.revoke_control("c1", now=NOW)
 
 
+def test_a_change_of_accounts_reaches_the_files_of_servers_and_leaves_the_rest_of_them(root: RootFolder) -> None:
+    paths = [root.folder / "servers" / name / "nats.conf" for name in ("n1", "n2", "n3")]
+    paths[0].write_text(paths[0].read_text() + "# by hand: é\nmax_connections: 100\n")
+    before = [path.read_text() for path in paths]
+    old = {name: root.account_jwt(name) for name in ("DNSD", "EDGES")}
+    root.revoke_control("c1", now=NOW)
+    for path, text in zip(paths, before, strict=True):
+        for name, jwt in old.items():
+            assert text.count(jwt) == 1
+            text = text.replace(jwt, root.account_jwt(name))
+        assert path.read_text() == text
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_an_edge_is_revoked_by_its_public_key_alone(root: RootFolder) -> None:
     with pytest.raises(RootFolderError, match="not an nkey"):
         root.revoke_edge("e1", now=NOW)
