@@ -109,7 +109,9 @@ class RootFolder:
             raise RootFolderError(f"{self.folder / ACCOUNTS}: {error}") from None
         latest = max(claims["iat"] for claims in old.values())
         issued = max(now, datetime.fromtimestamp(latest + 1, UTC))
-        all_revoked = {**old[access.EDGES]["nats"].get("revocations", {}), **revoked}
+        all_revoked = dict(old[access.EDGES]["nats"].get("revocations", {}))
+        for user, until in revoked.items():
+            all_revoked[user] = max(until, all_revoked.get(user, 0))
         changed = _account_jwts(self.operator, self.accounts, controls.values(), all_revoked, issued)
         del changed[access.SYS]
         self._change_servers({self.accounts[name].public: jwt for name, jwt in changed.items()})

@@ -115,6 +115,14 @@ def test_each_change_of_accounts_is_later_than_the_one_before(root: RootFolder) 
     assert second["nats"]["revocations"].keys() == {user, other}
 
 
+@pytest.mark.parametrize("hours", [[0, -72], [-72, 0], [0, 0]])
+def test_an_edge_revoked_twice_stays_revoked_until_the_later_time(root: RootFolder, hours: list[int]) -> None:
+    user = Nkey.generate(NkeyKind.USER).public
+    for number in hours:
+        root.revoke_edge(user, now=NOW + timedelta(hours=number))  # the clock may have been set back
+    assert parse_jwt(root.account_jwt("EDGES"))["nats"]["revocations"] == {user: int(NOW.timestamp())}
+
+
 def test_a_revoked_control_loses_its_signing_key(root: RootFolder) -> None:
     root.revoke_control("c1", now=NOW)
     for account in ("DNSD", "EDGES"):
