@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import ssl
 import stat
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from dnsd.fleet import root as module
-from dnsd.fleet.certificates import parse_chain, request_of
+from dnsd.fleet.certificates import CLIENT, NODE_LIFE, SERVER, Authority, parse_chain, pem_key, request_of
 from dnsd.fleet.identity import IdentityError, NodeIdentity, load_identity, make_identity, renew_identity
 from dnsd.fleet.issuer import load_issuer
 from dnsd.fleet.jwt import parse_jwt
@@ -221,6 +223,39 @@ def test_a_key_that_others_may_read_is_refused(root: RootFolder, tmp_path: Path)
     os.chmod(folder / "key.pem", 0o640)
     with pytest.raises(IdentityError, match="may be read by others than its owner: use chmod 600"):
         load_identity(folder)
+
+
+def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, host: str) -> None:
+    """A handshake in memory. Raises ssl.SSLError."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [
+        client.wrap_bio(to_client, to_server, server_hostname=host),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    ]
+    for _ in range(4):
+        for end in ends:
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+
+
+def test_an_authority_of_a_control_vouches_for_clients_and_never_for_a_server(root: RootFolder, tmp_path: Path) -> None:
+    edge = new_edge(root, tmp_path / "identity")
+
+    def server_of(authority: Authority) -> ssl.SSLContext:
+        key, hosts = Ed25519PrivateKey.generate(), ("192.0.2.1",)
+        chain = authority.issue("n1", key.public_key(), now=NOW, life=NODE_LIFE, uses=(SERVER, CLIENT), hosts=hosts)
+        for name, octets in (("key", pem_key(key)), ("chain", chain)):
+            (tmp_path / name).write_bytes(octets)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / "chain", tmp_path / "key")
+        context.load_verify_locations(root.folder / "ca.pem")
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    shake_hands(server_of(root.authority), edge.context(), "192.0.2.1")
+    stolen = load_issuer(root.folder / "controls" / "c2").authority
+    with pytest.raises(ssl.SSLCertVerificationError, match="unsuitable certificate purpose"):
+        shake_hands(server_of(stolen), edge.context(), "192.0.2.1")
 
 
 @pytest.mark.parametrize("name", ["", "E1", "a.b", "*", ">", "-a", "a-", "a" * 33, "e 1"])
