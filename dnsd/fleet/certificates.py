@@ -28,7 +28,7 @@ BEFORE = timedelta(hours=1)  # validity begins earlier than now, as clocks diffe
 ROOT_LIFE = timedelta(days=20 * 365)
 AUTHORITY_LIFE = timedelta(days=5 * 365)
 SERVER_LIFE = timedelta(days=2 * 365)  # renewed with the root folder, which is kept offline
-NODE_LIFE = timedelta(days=90)  # of controls and edges, renewed without a person
+NODE_LIFE = timedelta(days=90)  # of controls and edges
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 
 

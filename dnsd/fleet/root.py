@@ -43,6 +43,7 @@ from dnsd.whole_file import create_file, make_folder, replacing, sync
 
 ROOT_KEY_FILE, OPERATOR_SEED, OPERATOR_JWT, FLEET_FILE = "ca-key.pem", "operator.nk", "operator.jwt", "fleet.json"
 ACCOUNTS, SERVERS, CONTROLS = "accounts", "servers", "controls"
+NUMBERS = (1, 3, 5)  # of servers: a majority of them must run, and JetStream keeps at most five copies
 OPERATOR = "dnsd"
 UPDATER = "root"  # the user that sends account JWTs to servers
 UPDATER_LIFE = timedelta(hours=1)
@@ -177,8 +178,9 @@ def _check(servers: Sequence[FleetServer], controls: Sequence[str]) -> None:
             access.check_node_name(name)
     except ValueError as error:
         raise RootFolderError(str(error)) from None
-    if len(servers) == 2:
-        raise RootFolderError("two servers stop when one does: use 1 server, or 3 or 5")
+    if len(servers) not in NUMBERS:
+        reason = "" if len(servers) % 2 or not servers else ": an even number stops after as few faults as one less"
+        raise RootFolderError(f"a fleet has 1, 3 or 5 servers, not {len(servers)}{reason}")
 
 
 def _new_root(folder: Path, servers: Sequence[FleetServer], controls: Sequence[str], now: datetime) -> RootFolder:

@@ -24,6 +24,7 @@ from dnsd.fleet.server_file import FleetServer
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SERVERS = [FleetServer(f"n{number}", f"192.0.2.{number}") for number in (1, 2, 3)]
+MANY = [FleetServer(f"n{number}", f"192.0.2.{number}") for number in range(1, 8)]
 
 
 @pytest.fixture
@@ -84,9 +85,17 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("servers", "controls", "reason"),
     [
-        (SERVERS[:2], ["c1"], "two servers stop when one does: use 1 server, or 3 or 5"),
-        ([SERVERS[0], SERVERS[0]], ["c1"], "the server n1 is given twice"),
-        ([SERVERS[0], FleetServer("n2", "192.0.2.1")], ["c1"], "the address 192.0.2.1:4222 is given twice"),
+        ([], ["c1"], "a fleet has 1, 3 or 5 servers, not 0"),
+        (
+            SERVERS[:2],
+            ["c1"],
+            "a fleet has 1, 3 or 5 servers, not 2: an even number stops after as few faults as one less",
+        ),
+        (MANY[:4], ["c1"], "a fleet has 1, 3 or 5 servers, not 4: an even"),
+        (MANY[:6], ["c1"], "a fleet has 1, 3 or 5 servers, not 6: an even"),
+        (MANY, ["c1"], "a fleet has 1, 3 or 5 servers, not 7"),
+        ([SERVERS[0], *SERVERS[:2]], ["c1"], "the server n1 is given twice"),
+        ([*SERVERS[:2], FleetServer("n3", "192.0.2.1")], ["c1"], "the address 192.0.2.1:4222 is given twice"),
         (SERVERS, ["c1", "c1"], "the control c1 is given twice"),
         (SERVERS, ["C1"], "is not the name of a node"),
     ],
@@ -185,6 +194,14 @@ def test_an_edge_has_one_key_and_renews_its_papers(root: RootFolder, tmp_path: P
     renew_identity(edge.folder, issuer.edge_papers("e1", request_of("e1", edge.key.private), now=later))
     renewed = load_identity(edge.folder)
     assert (renewed.key.public, renewed.expires) == (edge.key.public, later + timedelta(days=90))
+
+
+def test_an_identity_is_never_written_over_another(root: RootFolder, tmp_path: Path) -> None:
+    (tmp_path / "identity").mkdir()  # an empty folder may be there
+    before = files(new_edge(root, tmp_path / "identity").folder)
+    with pytest.raises(IdentityError, match="identity has files already: choose a new or an empty folder"):
+        new_edge(root, tmp_path / "identity")
+    assert files(tmp_path / "identity") == before
 
 
 @pytest.mark.parametrize(
