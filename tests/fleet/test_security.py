@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import signal
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Iterator
@@ -522,6 +523,18 @@ def test_accounts_sent_to_no_server_fail_in_words(tmp_path: Path) -> None:
         send_accounts(root, now=datetime.now(UTC))
 
 
+def test_a_server_that_stands_still_delays_a_revocation_and_does_not_prevent_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nats.aio.client.shuffle", lambda _: None)  # the first server is asked first
+    root = new_root(tmp_path, 3)
+    with running(root) as servers:
+        three_replicas(root)
+        servers[0].process.send_signal(signal.SIGSTOP)  # its kernel still accepts connections
+        assert send_accounts(root, now=datetime.now(UTC)) == {"n1", "n2"}
+        servers[0].process.send_signal(signal.SIGCONT)
+
+
 # The port for servers
 
 
@@ -556,14 +569,19 @@ def test_an_edge_does_not_pass_as_a_server(cluster: RootFolder) -> None:
 
 
 def test_three_servers_form_a_cluster(cluster: RootFolder) -> None:
-    async def test() -> None:
+    assert three_replicas(cluster) == 3
+
+
+def three_replicas(root: RootFolder) -> int:
+    """Wait until three servers keep a stream, and return the number of its copies."""
+
+    async def test() -> int:
         body = {"name": "T", "subjects": ["t"], "num_replicas": 3}
-        async with connected(cluster, control_folder(cluster)) as control, asyncio.timeout(HANG_S):
+        async with connected(root, control_folder(root)) as control, asyncio.timeout(HANG_S):
             while True:  # requests in the first seconds of a cluster remain unanswered
                 with suppress(nats.errors.TimeoutError):
                     made = await control.ask(f"{API}.STREAM.CREATE.T", body, within_s=1)
                     if "error" not in made:
-                        break
-            assert len(made["cluster"]["replicas"]) == 2
+                        return 1 + len(made["cluster"]["replicas"])
 
-    run(test())
+    return run(test())
