@@ -1,8 +1,8 @@
 """X.509 certificates of a fleet (RFC 5280), all with Ed25519 keys (RFC 8410). No files and no network.
 
 The root signs servers and, for each control, an intermediate authority, which signs the control and edges. Servers'
-certificates name their addresses; an edge's names none and is for clients alone, so that an edge cannot pose as a
-server.
+certificates name their addresses. The intermediate authority and all below it are for clients alone, so that neither
+an edge nor a control's stolen authority can pose as a server.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BEFORE = timedelta(hours=1)  # validity begins earlier than now, as clocks diffe
 ROOT_LIFE = timedelta(days=20 * 365)
 AUTHORITY_LIFE = timedelta(days=5 * 365)
 SERVER_LIFE = timedelta(days=2 * 365)  # renewed with the root folder, which is kept offline
-NODE_LIFE = timedelta(days=90)  # of controls and edges, renewed without a person
+NODE_LIFE = timedelta(days=90)  # of controls and edges
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 
 
@@ -67,9 +67,13 @@ class Authority:
         return b"".join(map(pem, (builder.sign(self.key, None), *self.chain)))
 
     def issue_authority(self, name: str, *, now: datetime) -> Authority:
-        """An intermediate authority that may sign nodes alone (path length 0)."""
+        """An intermediate authority that may sign nodes alone (path length 0), and clients alone.
+
+        Verifiers demand a certificate's use of all authorities above it, too (RFC 5280 §4.2.1.12 leaves it open).
+        """
         key = Ed25519PrivateKey.generate()
         builder = self._signed(name, key.public_key(), now, AUTHORITY_LIFE)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([CLIENT]), critical=True)
         certificate = _of_authority(builder, key.public_key(), 0).sign(self.key, None)
         return Authority(certificate, key, (certificate, *self.chain))
 

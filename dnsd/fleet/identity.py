@@ -106,8 +106,10 @@ def load_identity(folder: Path) -> NodeIdentity:
 
 
 def make_identity(folder: Path, key: Ed25519PrivateKey, root: bytes, papers: Papers) -> None:
-    """Write a new identity; the folder must not exist or be empty. Raises OSError."""
+    """Write a new identity; the folder must not exist or be empty. Raises IdentityError and OSError."""
     make_folder(folder)
+    if any(folder.iterdir()):
+        raise IdentityError(f"{folder} has files already: choose a new or an empty folder")
     for name, octets in ((KEY_FILE, pem_key(key)), (ROOT_FILE, root)):
         with replacing(folder / name) as out:
             out.write(octets)

@@ -15,9 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from dnsd.fleet.access import DNSD, EDGES, check_node_name, control_claims, edge_claims
 from dnsd.fleet.certificates import (
-    CLIENT,
     NODE_LIFE,
-    SERVER,
     Authority,
     CertificateError,
     parse_chain,
@@ -48,10 +46,9 @@ class Issuer:
         chain = self.authority.issue(check_node_name(name), key, now=now, life=NODE_LIFE)
         return Papers(chain, self._jwt(key, edge_claims(name, self.accounts[EDGES]), name, now))
 
-    def control_papers(self, name: str, key: Ed25519PublicKey, *, hosts: tuple[str, ...] = (), now: datetime) -> Papers:
-        """The control's own papers; where it has `hosts`, edges also find it there to join."""
-        uses = (CLIENT, SERVER) if hosts else (CLIENT,)
-        chain = self.authority.issue(check_node_name(name), key, now=now, life=NODE_LIFE, uses=uses, hosts=hosts)
+    def control_papers(self, name: str, key: Ed25519PublicKey, *, now: datetime) -> Papers:
+        """The control's own papers; like its edges, it is a client alone."""
+        chain = self.authority.issue(check_node_name(name), key, now=now, life=NODE_LIFE)
         return Papers(chain, self._jwt(key, control_claims(name, self.accounts[DNSD]), name, now))
 
     def save(self, folder: Path) -> None:

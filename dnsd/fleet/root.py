@@ -38,11 +38,12 @@ from dnsd.fleet.identity import Papers, make_identity
 from dnsd.fleet.issuer import Issuer
 from dnsd.fleet.jwt import JwtError, parse_jwt, signed_jwt
 from dnsd.fleet.nkeys import Nkey, NkeyError, NkeyKind, parse_public, parse_seed
-from dnsd.fleet.server_file import FILE_NAME, FleetServer, ServerTrust, server_file
+from dnsd.fleet.server_file import FILE_NAME, FleetServer, ServerTrust, server_file, with_accounts
 from dnsd.whole_file import create_file, make_folder, replacing, sync
 
 ROOT_KEY_FILE, OPERATOR_SEED, OPERATOR_JWT, FLEET_FILE = "ca-key.pem", "operator.nk", "operator.jwt", "fleet.json"
 ACCOUNTS, SERVERS, CONTROLS = "accounts", "servers", "controls"
+NUMBERS = (1, 3, 5)  # of servers: a majority of them must run, and JetStream keeps at most five copies
 OPERATOR = "dnsd"
 UPDATER = "root"  # the user that sends account JWTs to servers
 UPDATER_LIFE = timedelta(hours=1)
@@ -109,12 +110,23 @@ class RootFolder:
             raise RootFolderError(f"{self.folder / ACCOUNTS}: {error}") from None
         latest = max(claims["iat"] for claims in old.values())
         issued = max(now, datetime.fromtimestamp(latest + 1, UTC))
-        all_revoked = {**old[access.EDGES]["nats"].get("revocations", {}), **revoked}
+        all_revoked = dict(old[access.EDGES]["nats"].get("revocations", {}))
+        for user, until in revoked.items():
+            all_revoked[user] = max(until, all_revoked.get(user, 0))
         changed = _account_jwts(self.operator, self.accounts, controls.values(), all_revoked, issued)
         del changed[access.SYS]
+        self._change_servers({self.accounts[name].public: jwt for name, jwt in changed.items()})
         for name, jwt in changed.items():
             with replacing(self.folder / ACCOUNTS / f"{name}.jwt") as out:
                 out.write(f"{jwt}\n".encode())
+
+    def _change_servers(self, jwts: Mapping[str, str]) -> None:
+        """Write JWTs into the servers' files: a server without its data begins with the accounts in its file."""
+        for server in self.servers:
+            path = self.folder / SERVERS / server.name / FILE_NAME
+            text = with_accounts(_read(path).decode("utf-8", "surrogateescape"), jwts)
+            with replacing(path) as out:
+                out.write(text.encode("utf-8", "surrogateescape"))
 
 
 def make_root(folder: Path, servers: Sequence[FleetServer], controls: Sequence[str], *, now: datetime) -> RootFolder:
@@ -166,8 +178,9 @@ def _check(servers: Sequence[FleetServer], controls: Sequence[str]) -> None:
             access.check_node_name(name)
     except ValueError as error:
         raise RootFolderError(str(error)) from None
-    if len(servers) == 2:
-        raise RootFolderError("two servers stop when one does: use 1 server, or 3 or 5")
+    if len(servers) not in NUMBERS:
+        reason = "" if len(servers) % 2 or not servers else ": an even number stops after as few faults as one less"
+        raise RootFolderError(f"a fleet has 1, 3 or 5 servers, not {len(servers)}{reason}")
 
 
 def _new_root(folder: Path, servers: Sequence[FleetServer], controls: Sequence[str], now: datetime) -> RootFolder:

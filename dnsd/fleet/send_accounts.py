@@ -8,61 +8,89 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import nats
-import nats.errors
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from dnsd.fleet.access import DNSD, EDGES
 from dnsd.fleet.identity import load_identity
 from dnsd.fleet.root import UPDATER, RootFolder, RootFolderError
 
 SUBJECT = "$SYS.REQ.CLAIMS.UPDATE"
-CONNECTING = {"allow_reconnect": False, "max_reconnect_attempts": 1, "reconnect_time_wait": 0.1, "connect_timeout": 5}
+CONNECT_S = 3.0  # for each server
+CONNECTING: dict[str, Any] = {
+    "allow_reconnect": False,
+    "max_reconnect_attempts": 1,
+    "reconnect_time_wait": 0.1,
+    "connect_timeout": CONNECT_S,
+}
 ANSWERS_S = 5.0
 
 
 def send_accounts(root: RootFolder, *, now: datetime) -> frozenset[str]:
     """Send the JWTs of DNSD and EDGES, and return the names of the servers that use them.
 
-    Raises RootFolderError if no server can be reached, or one refuses.
+    A server that stands still costs a bounded time. Raises RootFolderError if no server can be reached, or one refuses.
     """
     return asyncio.run(_send_all(root, now))
 
 
 async def _send_all(root: RootFolder, now: datetime) -> frozenset[str]:
-    """Send both JWTs over one connection, with an identity for this once."""
+    """Send both JWTs, with an identity for this once; servers pass them on, so few need a message of their own."""
+    jwts = [root.account_jwt(account) for account in (DNSD, EDGES)]
+    done: frozenset[str] = frozenset()
+    async with AsyncExitStack() as stack:
+        for name, client in (await _connect(root, now, stack)).items():
+            if name not in done:
+                done |= await _send(client, jwts, len(root.servers))
+    return done
+
+
+async def _connect(root: RootFolder, now: datetime, stack: AsyncExitStack) -> dict[str, Client]:
+    """Connections to all servers that answer, by name. Raises RootFolderError if there is none.
+
+    One connection to each: nats-py gives up altogether if the first server accepts and says nothing.
+    """
     with tempfile.TemporaryDirectory(prefix="dnsd-fleet-") as folder:
         root.make_updater(Path(folder) / UPDATER, now=now)
         options = load_identity(Path(folder) / UPDATER).connect_options()
-        urls = [server.url for server in root.servers]
+    clients: dict[str, Client] = {}
+    reason = ""
+    for server in root.servers:
+        client = Client()
+        stack.push_async_callback(_end, client)
         try:
-            client = await nats.connect(urls, **options, **CONNECTING, error_cb=_ignored)
-        except (OSError, nats.errors.Error, TimeoutError) as error:
-            raise RootFolderError(f"no server can be reached at {', '.join(urls)}: {error}") from None
-        try:
-            jwts = [root.account_jwt(account) for account in (DNSD, EDGES)]
-            done = [await _send(client, jwt, len(root.servers)) for jwt in jwts]
-        finally:
-            await client.close()
-    return frozenset.intersection(*done)
+            async with asyncio.timeout(CONNECT_S):
+                await client.connect(server.url, **options, **CONNECTING, error_cb=_ignored)
+            clients[server.name] = client
+        except (OSError, NatsError, TimeoutError) as error:
+            reason = str(error) or "no answer"
+    if not clients:
+        raise RootFolderError(f"no server can be reached at {', '.join(o.url for o in root.servers)}: {reason}")
+    return clients
 
 
-async def _send(client: Any, jwt: str, servers: int) -> frozenset[str]:
-    """Send one JWT, and return the names of the servers that use it."""
-    inbox: str = client.new_inbox()
-    done: set[str] = set()
-    answers = await client.subscribe(inbox)
-    await client.publish(SUBJECT, jwt.encode(), reply=inbox)
-    with suppress(TimeoutError):
+async def _send(client: Client, jwts: list[str], servers: int) -> frozenset[str]:
+    """Send JWTs, and return the names of the servers that use all of them."""
+    answers = await asyncio.gather(*(_answers(client, SUBJECT, jwt.encode(), servers) for jwt in jwts))
+    return frozenset.intersection(*(frozenset(_server_of(json.loads(one)) for one in each) for each in answers))
+
+
+async def _answers(client: Client, subject: str, payload: bytes, number: int) -> list[bytes]:
+    """Up to `number` replies to a request; fewer after a bounded time, or if the connection ends."""
+    found: list[bytes] = []
+    with suppress(OSError, NatsError, TimeoutError):
         async with asyncio.timeout(ANSWERS_S):
-            while len(done) < servers:
-                done.add(_server_of(json.loads((await answers.next_msg(ANSWERS_S)).data)))
-    await answers.unsubscribe()
-    return frozenset(done)
+            inbox = client.new_inbox()
+            replies = await client.subscribe(inbox)
+            await client.publish(subject, payload, reply=inbox)
+            while len(found) < number:
+                found.append((await replies.next_msg(ANSWERS_S)).data)
+    return found
 
 
 def _server_of(answer: dict[str, Any]) -> str:
@@ -71,6 +99,11 @@ def _server_of(answer: dict[str, Any]) -> str:
     if "error" in answer:
         raise RootFolderError(f"the server {name} refused: {answer['error'].get('description')}")
     return name
+
+
+async def _end(client: Client) -> None:
+    with suppress(OSError, NatsError, AttributeError):  # the last: of a client that never connected
+        await client.close()
 
 
 async def _ignored(error: Exception) -> None:

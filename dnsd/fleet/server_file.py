@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -98,6 +99,13 @@ def server_file(server: FleetServer, servers: Sequence[FleetServer], trust: Serv
         f"resolver_preload {{\n{preload}\n}}",
     ]
     return "\n".join(parts) + "\n"
+
+
+def with_accounts(text: str, accounts: Mapping[str, str]) -> str:
+    """A server's file with other account JWTs, given by public key; everything else in it stays, as edited by hand."""
+    for key, jwt in accounts.items():
+        text = re.sub(rf"({key}\W+)[\w-]+\.[\w-]+\.[\w-]+", rf"\g<1>{jwt}", text)
+    return text
 
 
 def _cluster(server: FleetServer, servers: Sequence[FleetServer], secret: str) -> list[str]:

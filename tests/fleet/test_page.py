@@ -84,7 +84,7 @@ def test_a_terminal_shows_what_to_do_next(tmp_path: Path) -> None:
     [
         ("init fleet", 2, "Missing option '--server'"),
         ("init fleet --server n1", 2, "--server: 'n1' is not NAME=ADDRESS, such as n1=192.0.2.1"),
-        ("init fleet --server n1=192.0.2.1 --server n2=192.0.2.2", 1, "use 1 server, or 3 or 5"),
+        ("init fleet --server n1=192.0.2.1 --server n2=192.0.2.2", 1, "a fleet has 1, 3 or 5 servers, not 2"),
         ("init fleet --server n1=192.0.2.1 --control A", 1, "'A' is not the name of a node"),
         ("revoke fleet --edge U --control c", 2, "--edge and --control exclude each other"),
         ("revoke fleet --control c", 1, "fleet/ca.pem cannot be read: No such file"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import signal
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Iterator
@@ -22,7 +23,7 @@ from dnsd.fleet.identity import Papers, load_identity, make_identity, renew_iden
 from dnsd.fleet.issuer import load_issuer
 from dnsd.fleet.jwt import signed_jwt
 from dnsd.fleet.nkeys import Nkey, NkeyKind
-from dnsd.fleet.root import RootFolder, RootFolderError
+from dnsd.fleet.root import RootFolder, RootFolderError, load_root
 from dnsd.fleet.send_accounts import send_accounts
 from dnsd.fleet.server_file import ROUTES_ABOVE
 from tests.fleet.servers import (
@@ -435,10 +436,13 @@ def test_a_revoked_edge_is_cut_at_once_and_stays_out_while_others_stay(tmp_path:
                 await stays.connection.flush()
                 assert (stays.connection.stats["reconnects"], stays.errors) == (0, [])
 
+    file = root.folder / "servers" / "n0" / "nats.conf"
+    first_day = file.read_bytes()
     with running(root) as (server,):
         run(revoke())
         assert "Authorization Violation" in refused(root, e1)
-        server.reload()  # its file still has the accounts of the first day
+        file.write_bytes(first_day)  # a server's copy still has the accounts of the first day
+        server.reload()
         assert "Authorization Violation" in refused(root, e1)
     with running(root):
         assert "Authorization Violation" in refused(root, e1)
@@ -466,6 +470,17 @@ def test_a_revoked_control_is_cut_with_its_edges_and_another_goes_on(tmp_path: P
     with running(root):
         run(revoke())
         for folder in (control_folder(root), e1, new_edge(root, "e3")):
+            assert "Authorization Violation" in refused(root, folder)
+        let_in(root, e2)
+
+
+def test_a_server_set_up_again_from_the_root_folder_keeps_withdrawn_nodes_out(tmp_path: Path) -> None:
+    root = new_root(tmp_path, controls=("c1", "c2"))
+    e1, e2 = (new_edge(root, name, control="c2") for name in ("e1", "e2"))
+    root.revoke_control("c1", now=datetime.now(UTC))
+    load_root(root.folder).revoke_edge(load_identity(e1).key.public, now=datetime.now(UTC))
+    with running(root):  # for the first time, as on an empty disk
+        for folder in (control_folder(root), e1):
             assert "Authorization Violation" in refused(root, folder)
         let_in(root, e2)
 
@@ -508,6 +523,18 @@ def test_accounts_sent_to_no_server_fail_in_words(tmp_path: Path) -> None:
         send_accounts(root, now=datetime.now(UTC))
 
 
+def test_a_server_that_stands_still_delays_a_revocation_and_does_not_prevent_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nats.aio.client.shuffle", lambda _: None)  # the first server is asked first
+    root = new_root(tmp_path, 3)
+    with running(root) as servers:
+        three_replicas(root)
+        servers[0].process.send_signal(signal.SIGSTOP)  # its kernel still accepts connections
+        assert send_accounts(root, now=datetime.now(UTC)) == {"n1", "n2"}
+        servers[0].process.send_signal(signal.SIGCONT)
+
+
 # The port for servers
 
 
@@ -542,14 +569,19 @@ def test_an_edge_does_not_pass_as_a_server(cluster: RootFolder) -> None:
 
 
 def test_three_servers_form_a_cluster(cluster: RootFolder) -> None:
-    async def test() -> None:
+    assert three_replicas(cluster) == 3
+
+
+def three_replicas(root: RootFolder) -> int:
+    """Wait until three servers keep a stream, and return the number of its copies."""
+
+    async def test() -> int:
         body = {"name": "T", "subjects": ["t"], "num_replicas": 3}
-        async with connected(cluster, control_folder(cluster)) as control, asyncio.timeout(HANG_S):
+        async with connected(root, control_folder(root)) as control, asyncio.timeout(HANG_S):
             while True:  # requests in the first seconds of a cluster remain unanswered
                 with suppress(nats.errors.TimeoutError):
                     made = await control.ask(f"{API}.STREAM.CREATE.T", body, within_s=1)
                     if "error" not in made:
-                        break
-            assert len(made["cluster"]["replicas"]) == 2
+                        return 1 + len(made["cluster"]["replicas"])
 
-    run(test())
+    return run(test())

@@ -38,6 +38,11 @@ def test_the_root_allows_one_authority_below_it_and_that_one_none() -> None:
     ]
 
 
+def test_an_authority_of_a_control_is_for_clients_alone() -> None:
+    found = CONTROL.certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    assert (found.critical, [*found.value]) == (True, [CLIENT])
+
+
 def test_an_edge_has_a_chain_to_the_root_and_is_a_client_alone() -> None:
     leaf, issuer = parse_chain(CONTROL.issue("e1", KEY.public_key(), now=NOW, life=NODE_LIFE))
     leaf.verify_directly_issued_by(issuer)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import ssl
 import stat
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from dnsd.fleet import root as module
-from dnsd.fleet.certificates import parse_chain, request_of
+from dnsd.fleet.certificates import CLIENT, NODE_LIFE, SERVER, Authority, parse_chain, pem_key, request_of
 from dnsd.fleet.identity import IdentityError, NodeIdentity, load_identity, make_identity, renew_identity
 from dnsd.fleet.issuer import load_issuer
 from dnsd.fleet.jwt import parse_jwt
@@ -22,6 +24,7 @@ from dnsd.fleet.server_file import FleetServer
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SERVERS = [FleetServer(f"n{number}", f"192.0.2.{number}") for number in (1, 2, 3)]
+MANY = [FleetServer(f"n{number}", f"192.0.2.{number}") for number in range(1, 8)]
 
 
 @pytest.fixture
@@ -82,9 +85,17 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("servers", "controls", "reason"),
     [
-        (SERVERS[:2], ["c1"], "two servers stop when one does: use 1 server, or 3 or 5"),
-        ([SERVERS[0], SERVERS[0]], ["c1"], "the server n1 is given twice"),
-        ([SERVERS[0], FleetServer("n2", "192.0.2.1")], ["c1"], "the address 192.0.2.1:4222 is given twice"),
+        ([], ["c1"], "a fleet has 1, 3 or 5 servers, not 0"),
+        (
+            SERVERS[:2],
+            ["c1"],
+            "a fleet has 1, 3 or 5 servers, not 2: an even number stops after as few faults as one less",
+        ),
+        (MANY[:4], ["c1"], "a fleet has 1, 3 or 5 servers, not 4: an even"),
+        (MANY[:6], ["c1"], "a fleet has 1, 3 or 5 servers, not 6: an even"),
+        (MANY, ["c1"], "a fleet has 1, 3 or 5 servers, not 7"),
+        ([SERVERS[0], *SERVERS[:2]], ["c1"], "the server n1 is given twice"),
+        ([*SERVERS[:2], FleetServer("n3", "192.0.2.1")], ["c1"], "the address 192.0.2.1:4222 is given twice"),
         (SERVERS, ["c1", "c1"], "the control c1 is given twice"),
         (SERVERS, ["C1"], "is not the name of a node"),
     ],
@@ -115,6 +126,14 @@ def test_each_change_of_accounts_is_later_than_the_one_before(root: RootFolder) 
     assert second["nats"]["revocations"].keys() == {user, other}
 
 
+@pytest.mark.parametrize("hours", [[0, -72], [-72, 0], [0, 0]])
+def test_an_edge_revoked_twice_stays_revoked_until_the_later_time(root: RootFolder, hours: list[int]) -> None:
+    user = Nkey.generate(NkeyKind.USER).public
+    for number in hours:
+        root.revoke_edge(user, now=NOW + timedelta(hours=number))  # the clock may have been set back
+    assert parse_jwt(root.account_jwt("EDGES"))["nats"]["revocations"] == {user: int(NOW.timestamp())}
+
+
 def test_a_revoked_control_loses_its_signing_key(root: RootFolder) -> None:
     root.revoke_control("c1", now=NOW)
     for account in ("DNSD", "EDGES"):
@@ -123,6 +142,20 @@ def test_a_revoked_control_loses_its_signing_key(root: RootFolder) -> None:
     assert left.controls == {"c2": root.controls["c2"]}
     with pytest.raises(RootFolderError, match="there is no control 'c1'; there are: c2"):
         left.revoke_control("c1", now=NOW)
+
+
+def test_a_change_of_accounts_reaches_the_files_of_servers_and_leaves_the_rest_of_them(root: RootFolder) -> None:
+    paths = [root.folder / "servers" / name / "nats.conf" for name in ("n1", "n2", "n3")]
+    paths[0].write_text(paths[0].read_text() + "# by hand: é\nmax_connections: 100\n")
+    before = [path.read_text() for path in paths]
+    old = {name: root.account_jwt(name) for name in ("DNSD", "EDGES")}
+    root.revoke_control("c1", now=NOW)
+    for path, text in zip(paths, before, strict=True):
+        for name, jwt in old.items():
+            assert text.count(jwt) == 1
+            text = text.replace(jwt, root.account_jwt(name))
+        assert path.read_text() == text
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_an_edge_is_revoked_by_its_public_key_alone(root: RootFolder) -> None:
@@ -163,6 +196,14 @@ def test_an_edge_has_one_key_and_renews_its_papers(root: RootFolder, tmp_path: P
     assert (renewed.key.public, renewed.expires) == (edge.key.public, later + timedelta(days=90))
 
 
+def test_an_identity_is_never_written_over_another(root: RootFolder, tmp_path: Path) -> None:
+    (tmp_path / "identity").mkdir()  # an empty folder may be there
+    before = files(new_edge(root, tmp_path / "identity").folder)
+    with pytest.raises(IdentityError, match="identity has files already: choose a new or an empty folder"):
+        new_edge(root, tmp_path / "identity")
+    assert files(tmp_path / "identity") == before
+
+
 @pytest.mark.parametrize(
     ("file", "octets", "reason"),
     [
@@ -199,6 +240,39 @@ def test_a_key_that_others_may_read_is_refused(root: RootFolder, tmp_path: Path)
     os.chmod(folder / "key.pem", 0o640)
     with pytest.raises(IdentityError, match="may be read by others than its owner: use chmod 600"):
         load_identity(folder)
+
+
+def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, host: str) -> None:
+    """A handshake in memory. Raises ssl.SSLError."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [
+        client.wrap_bio(to_client, to_server, server_hostname=host),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    ]
+    for _ in range(4):
+        for end in ends:
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+
+
+def test_an_authority_of_a_control_vouches_for_clients_and_never_for_a_server(root: RootFolder, tmp_path: Path) -> None:
+    edge = new_edge(root, tmp_path / "identity")
+
+    def server_of(authority: Authority) -> ssl.SSLContext:
+        key, hosts = Ed25519PrivateKey.generate(), ("192.0.2.1",)
+        chain = authority.issue("n1", key.public_key(), now=NOW, life=NODE_LIFE, uses=(SERVER, CLIENT), hosts=hosts)
+        for name, octets in (("key", pem_key(key)), ("chain", chain)):
+            (tmp_path / name).write_bytes(octets)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / "chain", tmp_path / "key")
+        context.load_verify_locations(root.folder / "ca.pem")
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    shake_hands(server_of(root.authority), edge.context(), "192.0.2.1")
+    stolen = load_issuer(root.folder / "controls" / "c2").authority
+    with pytest.raises(ssl.SSLCertVerificationError, match="unsuitable certificate purpose"):
+        shake_hands(server_of(stolen), edge.context(), "192.0.2.1")
 
 
 @pytest.mark.parametrize("name", ["", "E1", "a.b", "*", ">", "-a", "a-", "a" * 33, "e 1"])
