@@ -101,6 +101,7 @@ def revoke_command(folder: Path, *, edge: str | None, control: str | None) -> No
     Changes the accounts in the root folder FOLDER, and sends them to the running servers, which cut the node at once.
     A server that does not run gets them from the others later. Without --edge and --control, only sends them again.
     Copy the changed nats.conf of each server below FOLDER to that server: it begins with it if it loses its disk.
+    Keep the copy of FOLDER new, too: the servers' withdrawals must be in it, or nothing is sent.
     """
     from dnsd.fleet.root import load_root
 

@@ -29,6 +29,7 @@ SERVICES = (
 STREAMED = "hub.next.*"  # the service with several replies
 BEAT = "dnsd.beat"
 STATUSES = "dnsd.edge.*.status"
+CLAIMS_UPDATE = "$SYS.REQ.CLAIMS.UPDATE"  # where servers take account JWTs
 
 NODE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 
@@ -93,8 +94,13 @@ def control_claims(name: str, account: str) -> dict[str, Any]:
 
 
 def updating_claims(name: str) -> dict[str, Any]:
-    """The claims of a user of SYS, signed by the account itself, with one purpose: to send servers new account JWTs."""
-    return _user("", ["$SYS.REQ.CLAIMS.UPDATE"], [f"{inbox_of(name)}.>"])
+    """The claims of a user of SYS, signed by the account itself: it reads servers' account JWTs and sends new ones."""
+    return _user("", [CLAIMS_UPDATE, claims_lookup("*")], [f"{inbox_of(name)}.>"])
+
+
+def claims_lookup(account: str) -> str:
+    """The subject at which servers tell the JWT of an account, given by its public key."""
+    return f"$SYS.REQ.ACCOUNT.{account}.CLAIMS.LOOKUP"
 
 
 def consumer_of(edge: str) -> str:

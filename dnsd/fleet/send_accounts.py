@@ -16,11 +16,11 @@ from typing import Any
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from dnsd.fleet.access import DNSD, EDGES
+from dnsd.fleet.access import CLAIMS_UPDATE, DNSD, EDGES, claims_lookup
 from dnsd.fleet.identity import load_identity
+from dnsd.fleet.jwt import parse_jwt
 from dnsd.fleet.root import UPDATER, RootFolder, RootFolderError
 
-SUBJECT = "$SYS.REQ.CLAIMS.UPDATE"
 CONNECT_S = 3.0  # for each server
 CONNECTING: dict[str, Any] = {
     "allow_reconnect": False,
@@ -34,7 +34,8 @@ ANSWERS_S = 5.0
 def send_accounts(root: RootFolder, *, now: datetime) -> frozenset[str]:
     """Send the JWTs of DNSD and EDGES, and return the names of the servers that use them.
 
-    A server that stands still costs a bounded time. Raises RootFolderError if no server can be reached, or one refuses.
+    A server that stands still costs a bounded time. Raises RootFolderError if no server can be reached or one refuses,
+    and for an older copy of the root folder, before anything is sent.
     """
     return asyncio.run(_send_all(root, now))
 
@@ -44,7 +45,9 @@ async def _send_all(root: RootFolder, now: datetime) -> frozenset[str]:
     jwts = [root.account_jwt(account) for account in (DNSD, EDGES)]
     done: frozenset[str] = frozenset()
     async with AsyncExitStack() as stack:
-        for name, client in (await _connect(root, now, stack)).items():
+        clients = await _connect(root, now, stack)
+        await _check_copy(root, [*clients.values()])
+        for name, client in clients.items():
             if name not in done:
                 done |= await _send(client, jwts, len(root.servers))
     return done
@@ -74,9 +77,35 @@ async def _connect(root: RootFolder, now: datetime, stack: AsyncExitStack) -> di
     return clients
 
 
+async def _check_copy(root: RootFolder, clients: list[Client]) -> None:
+    """Raises RootFolderError if servers have withdrawn nodes that the folder would let in again."""
+    missing: set[str] = set()
+    for account in (DNSD, EDGES):
+        own = parse_jwt(root.account_jwt(account))
+        asked = (_answers(client, claims_lookup(own["sub"]), b"", len(clients)) for client in clients)
+        for answer in {answer for answers in await asyncio.gather(*asked) for answer in answers if answer}:
+            missing |= _missing(root, own["nats"], parse_jwt(answer.decode("ascii", "replace"))["nats"])
+    if missing:
+        raise RootFolderError(
+            f"nothing was sent: {root.folder} is an older copy of the root folder. Repeat the change in the newest "
+            f"copy. If that one is lost, first repeat in this one: {', '.join(sorted(missing))}"
+        )
+
+
+def _missing(root: RootFolder, own: dict[str, Any], in_force: dict[str, Any]) -> set[str]:
+    """The options of `dnsd fleet revoke` that an account's claims in the folder lack, as those in force show.
+
+    A signing key in the folder alone is of a control withdrawn since, for no command adds a control.
+    """
+    revoked, names = own.get("revocations", {}), {key: name for name, key in root.controls.items()}
+    edges = {user for user, until in in_force.get("revocations", {}).items() if revoked.get(user, 0) < until}
+    keys = set(own.get("signing_keys", ())) - set(in_force.get("signing_keys", ()))
+    return {f"--edge {user}" for user in edges} | {f"--control {names.get(key, key)}" for key in keys}
+
+
 async def _send(client: Client, jwts: list[str], servers: int) -> frozenset[str]:
     """Send JWTs, and return the names of the servers that use all of them."""
-    answers = await asyncio.gather(*(_answers(client, SUBJECT, jwt.encode(), servers) for jwt in jwts))
+    answers = await asyncio.gather(*(_answers(client, CLAIMS_UPDATE, jwt.encode(), servers) for jwt in jwts))
     return frozenset.intersection(*(frozenset(_server_of(json.loads(one)) for one in each) for each in answers))
 
 

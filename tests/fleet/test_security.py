@@ -485,6 +485,34 @@ def test_a_server_set_up_again_from_the_root_folder_keeps_withdrawn_nodes_out(tm
         let_in(root, e2)
 
 
+@pytest.mark.parametrize("withdrawn", ["edge", "control"])
+def test_an_older_copy_of_the_root_folder_takes_no_revocation_back(tmp_path: Path, withdrawn: str) -> None:
+    root = new_root(tmp_path, controls=("c1", "c2"))
+    folder = control_folder(root) if withdrawn == "control" else new_edge(root, "e1")
+    key = load_identity(folder).key.public
+    shutil.copytree(root.folder, tmp_path / "copy")
+
+    def revoke(which: Path, *, hours: int) -> None:
+        now, there = datetime.now(UTC) + timedelta(hours=hours), load_root(which)
+        if withdrawn == "control":
+            there.revoke_control("c1", now=now)
+        else:
+            there.revoke_edge(key, now=now)
+
+    with running(root):
+        revoke(root.folder, hours=0)
+        assert send_accounts(load_root(root.folder), now=datetime.now(UTC)) == {"n0"}
+        other = load_identity(new_edge(root, "e9", control="c2")).key.public
+        load_root(tmp_path / "copy").revoke_edge(other, now=datetime.now(UTC) + timedelta(hours=1))
+        missing = "--control c1" if withdrawn == "control" else f"--edge {key}"
+        with pytest.raises(RootFolderError, match=f"copy is an older copy of the root folder.*: {missing}$"):
+            send_accounts(load_root(tmp_path / "copy"), now=datetime.now(UTC))
+        assert "Authorization Violation" in refused(root, folder)
+        revoke(tmp_path / "copy", hours=1)  # if no newer copy is left
+        assert send_accounts(load_root(tmp_path / "copy"), now=datetime.now(UTC)) == {"n0"}
+        assert "Authorization Violation" in refused(root, folder)
+
+
 def test_a_server_takes_a_renewed_certificate_without_losing_a_connection(tmp_path: Path) -> None:
     root = new_root(tmp_path)
     folder = control_folder(root)
