@@ -27,7 +27,7 @@ CONNECT_S = 2  # for one server
 OPEN_S = 8.0  # for all of them
 WAIT_S = 0.7  # for a reply
 TURNS = 3  # of each server, before a connection is given up
-PING_S = 2
+PING_S = 1  # two pings without an answer are silence
 CLOSE_S = 1
 MAX_UNSENT = 1_000_000  # octets
 LOOK_S = 0.005  # while there is no room
@@ -177,7 +177,7 @@ async def open_link(settings: LinkSettings, note: Callable[[str], None] = lambda
     one is too old.
     """
     said: list[str] = []
-    client = Client()
+    client = _Client()
     link: Link | None = None
 
     async def take_error(error: Exception) -> None:
@@ -227,6 +227,15 @@ async def open_link(settings: LinkSettings, note: Callable[[str], None] = lambda
         await _ended(client)
         raise
     return link
+
+
+class _Client(Client):
+    """A client that waits for no leave of a silent server: its transport, closed and not aborted, waits for 30 s."""
+
+    async def _process_op_err(self, e: Exception) -> None:
+        if self.is_connected:
+            _abort(self)
+        await super()._process_op_err(e)
 
 
 async def _ended(client: Client) -> None:

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from dnsd.errors import DnsdError
+from dnsd.fleet.identity import load_identity
+from dnsd.fleet.link import Line, LinkSettings
 from dnsd.fleet.writer import FleetAwayError, Writer
+from tests.fleet import servers as servers_of_root
 from tests.fleet.fleets import State, line_to, one_server, random_value, run
 from tests.fleet.nats_servers import NatsServer, needs_nats_server
 
@@ -73,3 +77,35 @@ def test_the_end_of_a_connection_does_not_swallow_a_cancellation(server: NatsSer
             link.client.close = real  # type: ignore[method-assign]
 
     run(test())
+
+
+def test_the_next_server_is_used_when_the_nearest_is_silent(tmp_path: Path) -> None:
+    root = servers_of_root.new_root(tmp_path, 3)
+
+    async def test(servers: list[servers_of_root.NatsServer]) -> None:
+        urls = tuple(one.url for one in root.servers)
+        line = Line(
+            LinkSettings("c1", urls, lambda: load_identity(servers_of_root.control_folder(root)).connect_options())
+        )
+
+        async def answering() -> str:
+            while True:
+                try:
+                    link = await line.link()
+                    await link.ask("$JS.API.INFO")
+                    return str(link.client.connected_url.netloc)
+                except DnsdError:
+                    await asyncio.sleep(0.1)
+
+        nearest = await answering()
+        assert nearest == urls[0].partition("//")[2]
+        servers[0].process.send_signal(signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(20):  # a hang: the half minute of a TLS connection that is closed
+                assert await answering() != nearest
+        finally:
+            servers[0].process.send_signal(signal.SIGCONT)
+            await line.close()
+
+    with servers_of_root.running(root) as servers:
+        run(test(servers))
