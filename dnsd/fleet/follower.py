@@ -79,6 +79,7 @@ class FleetFollower:
         self._has_said_strange = False
         self._intake: Intake | None = None
         self._behind_since: float | None = None
+        self._goal = 0  # the number of a control that the copy had not reached then
         self.is_caught_up = False
 
     @property
@@ -214,10 +215,8 @@ class FleetFollower:
         seq = self._intake.seq
         if beat.seq == seq and beat.heads_sum != self._intake.heads_sum:
             raise ResyncError("the copy has other heads than a control")
-        if beat.seq <= seq:
-            self._behind_since = None
-        elif self._behind_since is None:
-            self._behind_since = time.monotonic()
+        if self._behind_since is None or seq >= self._goal:  # another control may lag, too
+            self._goal, self._behind_since = beat.seq, time.monotonic() if beat.seq > seq else None
         elif time.monotonic() - self._behind_since > BEHIND_S:
             self._behind_since = None
             raise RestartError(f"this copy is behind the controls for more than {BEHIND_S} s")
