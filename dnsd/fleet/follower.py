@@ -125,17 +125,18 @@ class FleetFollower:
             queue.put_nowait(message)
 
         inbox = f"{link.inbox}.p.{time.monotonic_ns()}"
-        subscriptions = [await link.listen(inbox, put), await link.listen(BEAT, put)]
+        subscriptions: list[Any] = []
         link.when_connected = lambda: queue.put_nowait(None)
         try:
+            for subject in (inbox, BEAT):
+                subscriptions.append(await link.listen(subject, put))
             is_anew = self._is_anew(epoch)
             pending = await self._begin(link, 0 if is_anew else self._replica.place.seq)
             self._intake = Intake(self._replica, epoch, is_anew=is_anew)
             await _Consumer(self, link, queue, inbox, pending).run()
         finally:
-            for one in subscriptions:
-                if not link.is_closed and not link.client.is_reconnecting:
-                    await link.unlisten(one)
+            for one in subscriptions:  # also while it reconnects: it would subscribe again
+                await link.unlisten(one)
 
     async def _epoch(self, link: Link) -> str:
         reply = await link.request(self._settings.doors.get + META, within_s=ANSWER_S)

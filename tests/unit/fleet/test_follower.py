@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +14,7 @@ from dnsd.fleet.beat import Beat
 from dnsd.fleet.doors import control_doors
 from dnsd.fleet.follower import FleetFollower, FollowerSettings, RestartError
 from dnsd.fleet.intake import Intake
-from dnsd.fleet.link import Line, LinkSettings
+from dnsd.fleet.link import FleetReply, Line, LinkSettings, NoAnswerError
 from dnsd.store.replica import ReplicaPlace, open_replica
 
 
@@ -56,3 +57,41 @@ def test_a_lag_is_found_however_many_controls_beat(
             except RestartError:
                 found = True
     assert found == is_found
+
+
+class Reconnecting:
+    """A connection that breaks after the first subscription, or between the subscriptions and the consumer."""
+
+    def __init__(self, *, may_listen: int) -> None:
+        self.may_listen, self.open = may_listen, 0
+        self.inbox, self.when_connected = "_INBOX_n.1", print
+        self.is_closed = False
+        self.client = type("C", (), {"is_reconnecting": True})
+
+    async def request(self, subject: str, payload: bytes = b"", **more: object) -> FleetReply:
+        if "GET" in subject:
+            return FleetReply({}, b'{"epoch":"e"}')
+        raise NoAnswerError("there is no connection")
+
+    async def listen(self, subject: str, take: object) -> Reconnecting:
+        if not self.may_listen:
+            raise NoAnswerError("there is no connection")
+        self.may_listen -= 1
+        self.open += 1
+        return self
+
+    async def unlisten(self, subscription: Reconnecting) -> None:
+        self.open -= 1
+
+
+@pytest.mark.parametrize("may_listen", [0, 1, 2])
+def test_no_subscription_outlives_its_consumer(follower: FleetFollower, may_listen: int) -> None:
+    link = Reconnecting(may_listen=may_listen)
+
+    async def test() -> None:
+        follower._line._link = link  # type: ignore[assignment]
+        with pytest.raises(NoAnswerError):
+            await follower._follow()
+
+    asyncio.run(test())
+    assert link.open == 0
