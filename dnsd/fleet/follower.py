@@ -311,7 +311,7 @@ class _Consumer:
             raise RestartError(f"the fleet's servers ended the consumer: {headers.get('Description', status)}")
 
     def _take_beat(self, message: Msg) -> None:
-        if message.reply:  # an edge has aimed a consumer at it
+        if message.reply or message.headers:  # an edge has aimed a consumer at it
             return
         try:
             beat = parse_beat(message.data)
