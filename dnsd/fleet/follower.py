@@ -79,6 +79,7 @@ class FleetFollower:
         self._has_said_strange = False
         self._intake: Intake | None = None
         self._behind_since: float | None = None
+        self._goal = 0  # the number of a control that the copy had not reached then
         self.is_caught_up = False
 
     @property
@@ -124,17 +125,18 @@ class FleetFollower:
             queue.put_nowait(message)
 
         inbox = f"{link.inbox}.p.{time.monotonic_ns()}"
-        subscriptions = [await link.listen(inbox, put), await link.listen(BEAT, put)]
+        subscriptions: list[Any] = []
         link.when_connected = lambda: queue.put_nowait(None)
         try:
+            for subject in (inbox, BEAT):
+                subscriptions.append(await link.listen(subject, put))
             is_anew = self._is_anew(epoch)
             pending = await self._begin(link, 0 if is_anew else self._replica.place.seq)
             self._intake = Intake(self._replica, epoch, is_anew=is_anew)
             await _Consumer(self, link, queue, inbox, pending).run()
         finally:
-            for one in subscriptions:
-                if not link.is_closed and not link.client.is_reconnecting:
-                    await link.unlisten(one)
+            for one in subscriptions:  # also while it reconnects: it would subscribe again
+                await link.unlisten(one)
 
     async def _epoch(self, link: Link) -> str:
         reply = await link.request(self._settings.doors.get + META, within_s=ANSWER_S)
@@ -214,10 +216,8 @@ class FleetFollower:
         seq = self._intake.seq
         if beat.seq == seq and beat.heads_sum != self._intake.heads_sum:
             raise ResyncError("the copy has other heads than a control")
-        if beat.seq <= seq:
-            self._behind_since = None
-        elif self._behind_since is None:
-            self._behind_since = time.monotonic()
+        if self._behind_since is None or seq >= self._goal:  # another control may lag, too
+            self._goal, self._behind_since = beat.seq, time.monotonic() if beat.seq > seq else None
         elif time.monotonic() - self._behind_since > BEHIND_S:
             self._behind_since = None
             raise RestartError(f"this copy is behind the controls for more than {BEHIND_S} s")
@@ -311,7 +311,7 @@ class _Consumer:
             raise RestartError(f"the fleet's servers ended the consumer: {headers.get('Description', status)}")
 
     def _take_beat(self, message: Msg) -> None:
-        if message.reply:  # an edge has aimed a consumer at it
+        if message.reply or message.headers:  # an edge has aimed a consumer at it
             return
         try:
             beat = parse_beat(message.data)

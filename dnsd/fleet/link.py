@@ -27,7 +27,10 @@ CONNECT_S = 2  # for one server
 OPEN_S = 8.0  # for all of them
 WAIT_S = 0.7  # for a reply
 TURNS = 3  # of each server, before a connection is given up
-PING_S = 2
+PING_S = 1  # two pings without an answer are silence
+CLOSE_S = 1
+MAX_UNSENT = 1_000_000  # octets
+LOOK_S = 0.005  # while there is no room
 NO_RESPONDERS = "503"
 
 
@@ -78,9 +81,21 @@ class Link:
         return self.client.is_closed
 
     async def publish(
-        self, subject: str, payload: bytes = b"", *, headers: dict[str, str] | None = None, reply: str = ""
+        self,
+        subject: str,
+        payload: bytes = b"",
+        *,
+        headers: dict[str, str] | None = None,
+        reply: str = "",
+        within_s: float = WAIT_S,
     ) -> None:
-        """Send a message. Raises NoAnswerError without a connection: nothing is kept to be sent later."""
+        """Send a message. Raises NoAnswerError without a connection, which keeps nothing to be sent later, or room."""
+        try:
+            async with asyncio.timeout(within_s):
+                while self.client.is_connected and self.client.pending_data_size > MAX_UNSENT:
+                    await asyncio.sleep(LOOK_S)
+        except TimeoutError:
+            raise NoAnswerError(f"the fleet's servers read nothing for {within_s:g} s") from None
         if not self.client.is_connected:
             raise NoAnswerError("there is no connection to the fleet's servers")
         try:
@@ -94,9 +109,10 @@ class Link:
         """The reply to a message. Raises NoAnswerError without one in time."""
         number = str(next(self._numbers))
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
+        reply_to = f"{self.inbox}.r.{number}"
         try:
-            await self.publish(subject, payload, headers=headers, reply=f"{self.inbox}.r.{number}")
             async with asyncio.timeout(within_s):
+                await self.publish(subject, payload, headers=headers, reply=reply_to, within_s=within_s)
                 reply: FleetReply = await future
         except TimeoutError:
             raise NoAnswerError(f"no answer from the fleet's servers within {within_s:g} s") from None
@@ -130,8 +146,7 @@ class Link:
 
     async def close(self) -> None:
         """End it."""
-        with suppress(NatsError, OSError, asyncio.CancelledError):
-            await self.client.close()
+        await _ended(self.client)
 
     async def _take_reply(self, message: Msg) -> None:
         future = self._waiting.get(message.subject.rpartition(".")[2])
@@ -162,12 +177,16 @@ async def open_link(settings: LinkSettings, note: Callable[[str], None] = lambda
     one is too old.
     """
     said: list[str] = []
-    client = Client()
+    client = _Client()
     link: Link | None = None
 
     async def take_error(error: Exception) -> None:
         said.append(str(error) or type(error).__name__)
         note(said[-1])
+
+    async def forget_unsent() -> None:
+        client._pending.clear()  # else the next server gets the end of a batch
+        client._pending_data_size = 0
 
     async def check_again() -> None:
         if _fault(client):
@@ -188,6 +207,8 @@ async def open_link(settings: LinkSettings, note: Callable[[str], None] = lambda
                 ping_interval=PING_S,
                 max_outstanding_pings=2,
                 error_cb=take_error,
+                pending_size=0,  # no wait of nats-py's own, as it swallows cancellations
+                disconnected_cb=forget_unsent,
                 reconnected_cb=check_again,
                 **options,
             )
@@ -208,9 +229,35 @@ async def open_link(settings: LinkSettings, note: Callable[[str], None] = lambda
     return link
 
 
+class _Client(Client):
+    """A client that waits for no leave of a silent server: its transport, closed and not aborted, waits for 30 s."""
+
+    async def _process_op_err(self, e: Exception) -> None:
+        if self.is_connected:
+            _abort(self)
+        await super()._process_op_err(e)
+
+
 async def _ended(client: Client) -> None:
-    with suppress(NatsError, OSError, AttributeError):  # the last: of a client that never connected
-        await client.close()
+    """End a client. A silent server does not keep it, and a cancellation of the caller goes on to the caller."""
+
+    async def close() -> None:
+        with suppress(NatsError, OSError, AttributeError):  # the last: of a client that never connected
+            await client.close()
+
+    task = asyncio.create_task(close())  # nats-py swallows cancellations: those of a task of its own are its own
+    try:
+        await asyncio.wait([task], timeout=CLOSE_S)
+    finally:
+        _abort(client)
+    await asyncio.wait([task], timeout=CLOSE_S)
+
+
+def _abort(client: Client) -> None:
+    """End the transport of a client at once, with all that it has not sent."""
+    writer = getattr(client._transport, "_io_writer", None)
+    if writer:
+        writer.transport.abort()
 
 
 def _fault(client: Client) -> str:

@@ -154,7 +154,7 @@ class Writer:
         for attempt in count():
             refused, code = None, 0
             try:
-                answer = await self._send(messages)
+                answer = await self._send(messages, max(WAIT_S, end - time.monotonic()))
                 error = answer.get("error")
                 if not error:
                     return int(answer["seq"])
@@ -180,14 +180,22 @@ class Writer:
             await asyncio.sleep(PAUSES_S[min(attempt, len(PAUSES_S) - 1)] * random.uniform(0.5, 1.5))
         raise AssertionError("not reached")
 
-    async def _send(self, messages: list[_Message]) -> dict[str, Any]:
+    async def _send(self, messages: list[_Message], longest_s: float) -> dict[str, Any]:
+        """The answer to a batch. Raises NoAnswerError without one in time, and as `link` does."""
         link = await self._link()
+        within_s = min(longest_s, WAIT_S + sum(len(message.payload) for message in messages) / SLOWEST)
+        try:
+            async with asyncio.timeout(within_s):
+                return await self._sent(link, messages, within_s)
+        except TimeoutError:
+            raise NoAnswerError(f"the fleet's servers did not take a batch within {within_s:g} s") from None
+
+    async def _sent(self, link: Link, messages: list[_Message], within_s: float) -> dict[str, Any]:
         batch = uuid4().hex
         for number, message in enumerate(messages, 1):
             headers = message.headers | {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
             if number < len(messages):
-                await link.publish(message.subject, message.payload, headers=headers)
-        within_s = WAIT_S + sum(len(message.payload) for message in messages) / SLOWEST
+                await link.publish(message.subject, message.payload, headers=headers, within_s=within_s)
         reply = await link.request(
             messages[-1].subject, messages[-1].payload, headers=headers | {"Nats-Batch-Commit": "1"}, within_s=within_s
         )

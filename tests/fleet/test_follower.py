@@ -221,6 +221,7 @@ def test_a_beat_says_that_the_copy_differs(server: NatsServer, tmp_path: Path) -
                 for data in (b"x", Beat("epoch-1", place.seq, intake.heads_sum).packed()):
                     await link.publish(BEAT, data)
                     await link.publish(BEAT, Beat("epoch-1", place.seq, 0).packed(), reply="$JS.ACK.x")  # by an edge
+                    await link.publish(BEAT, Beat("epoch-1", place.seq, 0).packed(), headers={"Nats-Stream": "x"})
                 await asyncio.sleep(1)
                 assert [step.subjects for step in copy.steps] == [None]
                 while len(copy.steps) < 2:

@@ -1,0 +1,97 @@
+"""What a follower concludes from the beats of controls; no servers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from dnsd.fleet import follower as follower_module
+from dnsd.fleet.beat import Beat
+from dnsd.fleet.doors import control_doors
+from dnsd.fleet.follower import FleetFollower, FollowerSettings, RestartError
+from dnsd.fleet.intake import Intake
+from dnsd.fleet.link import FleetReply, Line, LinkSettings, NoAnswerError
+from dnsd.store.replica import ReplicaPlace, open_replica
+
+
+@pytest.fixture
+def follower(tmp_path: Path) -> Iterator[FleetFollower]:
+    replica, _ = open_replica(tmp_path / "replica.db")
+    with closing(replica):
+        replica.flush((), ReplicaPlace("e", 90, 1))
+        settings = FollowerSettings("test", control_doors("test"))
+        follower = FleetFollower(Line(LinkSettings("n", ())), replica, settings, take=print, note=print)
+        follower._intake = Intake(replica, "e", is_anew=False)
+        yield follower
+
+
+# the beats of each second, as numbers of controls, and the copy's number then
+LAGS = [
+    ([[100]] * 4, [90] * 4, True),
+    ([[100, 90]] * 4, [90] * 4, True),  # the second control is as far behind
+    ([[90, 100]] * 4, [90] * 4, True),
+    ([[100, 90]] * 4, [90, 99, 100, 100], False),
+    ([[100], [110], [120], [130], [140]], [90, 109, 119, 129, 139], False),  # it keeps up with each
+    ([[90]] * 4, [90] * 4, False),
+]
+
+
+@pytest.mark.parametrize(("beats", "numbers", "is_found"), LAGS)
+def test_a_lag_is_found_however_many_controls_beat(
+    follower: FleetFollower, monkeypatch: pytest.MonkeyPatch, beats: list[list[int]], numbers: list[int], is_found: bool
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(follower_module.time, "monotonic", lambda: now[0])
+    assert follower._intake
+    found = False
+    for second, (numbers_of_controls, number) in enumerate(zip(beats, numbers, strict=True)):
+        now[0] = float(second)
+        follower._intake._last = number
+        for seq in numbers_of_controls:
+            try:
+                follower.beaten(Beat("e", seq, follower._intake.heads_sum))
+            except RestartError:
+                found = True
+    assert found == is_found
+
+
+class Reconnecting:
+    """A connection that breaks after the first subscription, or between the subscriptions and the consumer."""
+
+    def __init__(self, *, may_listen: int) -> None:
+        self.may_listen, self.open = may_listen, 0
+        self.inbox, self.when_connected = "_INBOX_n.1", print
+        self.is_closed = False
+        self.client = type("C", (), {"is_reconnecting": True})
+
+    async def request(self, subject: str, payload: bytes = b"", **more: object) -> FleetReply:
+        if "GET" in subject:
+            return FleetReply({}, b'{"epoch":"e"}')
+        raise NoAnswerError("there is no connection")
+
+    async def listen(self, subject: str, take: object) -> Reconnecting:
+        if not self.may_listen:
+            raise NoAnswerError("there is no connection")
+        self.may_listen -= 1
+        self.open += 1
+        return self
+
+    async def unlisten(self, subscription: Reconnecting) -> None:
+        self.open -= 1
+
+
+@pytest.mark.parametrize("may_listen", [0, 1, 2])
+def test_no_subscription_outlives_its_consumer(follower: FleetFollower, may_listen: int) -> None:
+    link = Reconnecting(may_listen=may_listen)
+
+    async def test() -> None:
+        follower._line._link = link  # type: ignore[assignment]
+        with pytest.raises(NoAnswerError):
+            await follower._follow()
+
+    asyncio.run(test())
+    assert link.open == 0
