@@ -15,6 +15,7 @@ ROUTES_ABOVE = 2000  # a server listens for the others at its port and this many
 MAX_PORT = 65535 - ROUTES_ABOVE
 ROUTE_USER = "server"
 FILE_NAME = "nats.conf"
+ACCOUNT = re.compile(r"\b([A-Z2-7]{56})([\s:=\"]{1,8})([\w-]+\.[\w-]+\.[\w-]+)")  # the key and the JWT of an account
 
 TLS = """{
   cert_file: "cert.pem", key_file: "key.pem", ca_file: "ca.pem"
@@ -103,9 +104,7 @@ def server_file(server: FleetServer, servers: Sequence[FleetServer], trust: Serv
 
 def with_accounts(text: str, accounts: Mapping[str, str]) -> str:
     """A server's file with other account JWTs, given by public key; everything else in it stays, as edited by hand."""
-    for key, jwt in accounts.items():
-        text = re.sub(rf"({key}\W+)[\w-]+\.[\w-]+\.[\w-]+", rf"\g<1>{jwt}", text)
-    return text
+    return ACCOUNT.sub(lambda found: found[1] + found[2] + accounts.get(found[1], found[3]), text)
 
 
 def _cluster(server: FleetServer, servers: Sequence[FleetServer], secret: str) -> list[str]:
