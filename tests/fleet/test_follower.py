@@ -7,7 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from dnsd.fleet.beat import BEAT, Beat
 from dnsd.fleet.doors import control_doors
 from dnsd.fleet.follower import FleetFollower, FollowerSettings
 from dnsd.fleet.intake import Flushed
-from dnsd.fleet.link import Line, Link
+from dnsd.fleet.link import EngineRefusedError, Line, Link
 from dnsd.fleet.stream import STREAM
 from dnsd.store.replica import Replica, ReplicaPlace, open_replica
 from tests.fleet.fleets import State, line_to, one_server, run
@@ -92,6 +92,14 @@ def test_a_copy_follows_and_resumes(server: NatsServer, tmp_path: Path) -> None:
     run(test())
 
 
+async def begun_again(line: Line) -> State:
+    """A fleet with a new stream, once the server has removed the folder of the old one."""
+    while True:
+        with suppress(EngineRefusedError):
+            return await State(line).begin("epoch-2")
+        await asyncio.sleep(0.05)
+
+
 def test_a_stream_made_anew_is_fetched_aside(server: NatsServer, tmp_path: Path) -> None:
     async def test() -> None:
         async with line_to(server.url) as line, line_to(server.url) as second:
@@ -100,7 +108,7 @@ def test_a_stream_made_anew_is_fetched_aside(server: NatsServer, tmp_path: Path)
             async with copy_in(tmp_path, second) as copy:
                 await copy.becomes(state.values)
                 await (await line.link()).ask(f"$JS.API.STREAM.DELETE.{STREAM}", within_s=30)
-                again = await State(line).begin("epoch-2")
+                again = await begun_again(line)
                 await again.commit({Y: b"2"})
                 await copy.becomes(again.values)
                 assert copy.said.count("the fleet's state was made anew or restored") == 1
