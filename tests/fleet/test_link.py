@@ -102,7 +102,8 @@ def test_the_next_server_is_used_when_the_nearest_is_silent(tmp_path: Path) -> N
         servers[0].process.send_signal(signal.SIGSTOP)
         try:
             async with asyncio.timeout(20):  # a hang: the half minute of a TLS connection that is closed
-                assert await answering() != nearest
+                while await answering() == nearest:  # its threads stop one by one
+                    await asyncio.sleep(0.1)
         finally:
             servers[0].process.send_signal(signal.SIGCONT)
             await line.close()
