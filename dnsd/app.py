@@ -169,8 +169,7 @@ def _usable(source: Source, config: Path, others: Callable[[], Iterable[int]]) -
     if isinstance(settings_file, InvalidDataError):
         raise InvalidDataError((*settings_file.problems, *_problems_in(source, _room(None, others))))
     if source.files is None:
-        message = f"there is no folder {source.seen.folder}"
-        raise InvalidDataError([settings_file.locate(Problem(str(config), ("data",), message))])
+        raise InvalidDataError([settings_file.locate(Problem(str(config), ("data",), source.seen.absence))])
     return settings_file, source.files
 
 

@@ -91,7 +91,7 @@ def read_folder(
     settings = reader.settings(file)
     folder = _data_folder(reader.config, settings)
     if folder is None or not is_folder(folder):
-        return Seen(file, folder, None)
+        return Seen(file, folder, None, f"there is no folder {folder}")
     found = settings.settings.limits if isinstance(settings, SettingsFile) else LimitSettings()
     limit = SizeLimit(found.file_mib * MIB, served)
     files = known.files if known else noted(str(folder))

@@ -85,6 +85,17 @@ class MemoryStore:
         self._settle_all()
         return await self.look(known)
 
+    def problems(self) -> list[str]:
+        """None: files are read themselves."""
+        return []
+
+    async def run(self) -> None:
+        """Return: all stores share their engine."""
+
+    async def arrival(self) -> bool:
+        """What the engine has is all."""
+        return False
+
     async def look(self, known: Seen | None) -> Seen:
         await self._reach()
         return Seen(self._engine.settings_file, Path(ROOT), self._engine.files)

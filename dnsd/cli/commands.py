@@ -19,7 +19,7 @@ MODULES = {
     "check": ("check",),
     "completion": ("completion",),
     "explain": ("explain",),
-    "fleet": ("fleet",),
+    "fleet": ("fleet", "fleet_files"),
     "map": ("maps", "map_parts", "map_pending", "map_drains"),
     "reload": ("reload",),
     "schema": ("schema",),

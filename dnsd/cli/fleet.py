@@ -75,20 +75,45 @@ def init_command(folder: Path, *, servers: tuple[str, ...], controls: tuple[str,
 
 @fleet_commands.command("renew")
 @folder_argument
-@click.argument("server")
-def renew_command(folder: Path, server: str) -> None:
-    """Give a SERVER of the fleet a new certificate.
+@click.argument("name")
+def renew_command(folder: Path, name: str) -> None:
+    """Give the server or control NAME new papers.
 
-    Replaces key.pem and cert.pem in the server's folder below FOLDER. Copy both to the server and send it SIGHUP: no
-    connection is lost. A server's certificate is valid for two years.
+    Of a server, replaces key.pem and cert.pem in its folder below FOLDER; they are valid for two years. Copy both to
+    the server and send it SIGHUP: no connection is lost. Of a control, replaces cert.pem and user.jwt, which are valid
+    for 90 days. `dnsd fleet edge` renews the papers of an edge.
     """
     from dnsd.fleet.root import load_root
 
     try:
-        load_root(folder).renew_server(server, now=datetime.now(UTC))
+        root = load_root(folder)
+        if name in root.controls:
+            root.renew_control(name, now=datetime.now(UTC))
+            click.echo(f"renewed {printable(str(folder / 'controls' / name))}")
+        if name not in root.controls or name in {server.name for server in root.servers}:
+            root.renew_server(name, now=datetime.now(UTC))
+            click.echo(f"renewed {printable(str(folder / 'servers' / name))}")
     except (DnsdError, OSError) as error:
         _fail(error)
-    click.echo(f"renewed {printable(str(folder / 'servers' / server))}")
+
+
+@fleet_commands.command("edge")
+@folder_argument
+@click.argument("name")
+@click.option("--control", default="control", metavar="NAME", help="The control that lets it in; default: control.")
+def edge_command(folder: Path, name: str, *, control: str) -> None:
+    """Make the identity of the edge NAME, or renew its papers.
+
+    Writes FOLDER/edges/NAME, to be copied to the edge. Run again, it replaces cert.pem and user.jwt there: copy them to
+    the edge within 90 days. Prints the folder.
+    """
+    from dnsd.fleet.root import load_root
+
+    try:
+        load_root(folder).make_edge(name, control, now=datetime.now(UTC))
+    except (DnsdError, OSError, ValueError) as error:
+        _fail(error)
+    click.echo(printable(str(folder / "edges" / name)))
 
 
 @fleet_commands.command("revoke")

@@ -27,6 +27,7 @@ from dnsd.process.shared import Process, Shared, Slot
 from dnsd.process.signals import leave_on_signal
 from dnsd.process.state import State
 from dnsd.process.tasks import in_thread, run_until
+from dnsd.settings.role import Role
 from dnsd.settings.server import Settings
 from dnsd.source import SettingsReader
 from dnsd.store.port import Store
@@ -74,18 +75,24 @@ class Control:
         self.audit = AuditLog(setup.state.folder / AUDIT_LOG, room=self.current.audit_room, report=setup.log.warning)
         self.brake = Brake(setup.state.folder, self.audit, setup.log)
         settings = SettingsReader(setup.config)
-        self.store: Store = FolderStore(
-            settings,
-            setup.state.folder,
-            served=self.current.served_texts,
-            settle=self.audit.settle_again,
-            log=setup.log,
-        )
+        self.store = self._edge_store() if setup.settings.role is Role.EDGE else self._folder_store(settings)
         self.keeper = ModelKeeper(self.current.snapshot_file, self.publisher, setup.log)
         self.loader = Loader(settings, self.store, self.current, self.publisher, self.brake, self.keeper, setup.log)
         self.started = time.monotonic()
         self._may_report_at = 0.0  # on the monotonic clock
         self._has_begun = asyncio.Event()  # every worker serves the first snapshot, or BEGUN_WITHIN_S have passed
+
+    def _folder_store(self, settings: SettingsReader) -> Store:
+        current, setup = self.current, self.setup
+        return FolderStore(
+            settings, setup.state.folder, served=current.served_texts, settle=self.audit.settle_again, log=setup.log
+        )
+
+    def _edge_store(self) -> Store:
+        from dnsd.fleet.edge_store import EdgeStore  # a server alone need not have its libraries
+
+        setup = self.setup
+        return EdgeStore(setup.config, setup.state.folder, setup.settings, setup.log)
 
     # The parts from here on have no work before that, and importing them takes a tenth of a second.
 
@@ -149,7 +156,7 @@ class Control:
         leave_on_signal(asyncio.get_running_loop(), stop.set)
         statuses: list[int] = []
         heartbeat = Heartbeat(partial(self.setup.shared.beat, self.setup.process))
-        await run_until(stop, [heartbeat.run(), self._work(stop, services, statuses)])
+        await run_until(stop, [heartbeat.run(), self.store.run(), self._work(stop, services, statuses)])
         with suppress(TimeoutError):  # of a large snapshot or a hung disk: the older file stays whole
             async with asyncio.timeout(SAVED_WITHIN_S):
                 await self.publisher.save()
@@ -166,10 +173,12 @@ class Control:
 
     async def _work(self, stop: asyncio.Event, services: Sequence[ControlTask], statuses: list[int]) -> None:
         await self.current.drains.load()
-        if not await self.loader.load_first(int(self.setup.shared.get(self.setup.process, Slot.REVISION))):
-            statuses.append(1)
-            stop.set()
-            return
+        before = int(self.setup.shared.get(self.setup.process, Slot.REVISION))
+        while not await self.loader.load_first(before):
+            if not await self.store.arrival():
+                statuses.append(1)
+                stop.set()
+                return
         await self.publisher.save()
         # Kept in an attribute: a garbage-collected writer closes its socket.
         reader, self._supervisor = await asyncio.open_connection(sock=self.setup.supervisor)

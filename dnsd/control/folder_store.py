@@ -63,6 +63,17 @@ class FolderStore:
             self._log.warning(done)
         return await self._read(known, noted=noted, is_patient=is_patient)
 
+    def problems(self) -> list[str]:
+        """Files are read themselves."""
+        return []
+
+    async def run(self) -> None:
+        """Return: `changed` watches the folder."""
+
+    async def arrival(self) -> bool:
+        """Nobody brings files to an empty folder."""
+        return False
+
     async def look(self, known: Seen | None) -> Seen:
         """Read the files, as far as they have changed."""
         return await self._read(known)

@@ -71,10 +71,12 @@ class UnsettledError(DnsdError):
 class GuardedLoad:
     """Loads of the files, each judged against the data before it."""
 
-    def __init__(self, config: Path, current: Current) -> None:
+    def __init__(self, config: Path, current: Current, *, is_judged: bool = False) -> None:
+        """`is_judged`: all that is loaded was judged elsewhere, before it came here."""
         self.kept: KeptZones = NOTHING_KEPT  # at a start, the zones that an earlier process has read
         self._config = config
         self._current = current
+        self._is_judged = is_judged
 
     def first(self, source: Source, base: Loaded | None, book: Book) -> Admitted:
         """The data of the files as they are or, with a `base`, as judged against it. Raises GuardRefusedError."""
@@ -96,6 +98,8 @@ class GuardedLoad:
 
         Raises GuardRefusedError, other InvalidDataErrors, and UnsettledError unless `is_settled`.
         """
+        if self._is_judged:
+            return Admitted(self._load(source, before), book)
         waiting = (
             changed_accounts(source.files, before.files) if force and force.account and source.files else frozenset()
         )
@@ -119,7 +123,7 @@ class GuardedLoad:
     def after_snapshot(self, source: Source, served: Snapshot, book: Book, *, force: Force | None) -> Admitted:
         """The data of the files, if only the answers before are known. Raises GuardRefusedError."""
         loaded = self._load(source, None, force=force)
-        if force and not force.account:
+        if self._is_judged or (force and not force.account):
             return Admitted(loaded, book.renewed(FILES.key))
         limit = loaded.settings.reload.max_drop_percent
         moved = moves_from(served, loaded, loaded.dataset.accounts)
@@ -165,7 +169,7 @@ class GuardedLoad:
                 source=source,
                 good=self._current.good_files,
                 good_policies=self._current.good_policies,
-                may_go=lambda account: force is not None and force.account in ("", account),
+                may_go=lambda account: self._is_judged or (force is not None and force.account in ("", account)),
                 progress=progress,
                 seen=NEVER_SEEN if before else self._current.times.load(),
                 observed=NO_ROUTES if before else self._routes(source),

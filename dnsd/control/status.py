@@ -55,6 +55,7 @@ def problems_for_operator(control: Control) -> list[str]:
     copies = [f"{good.problem}; an account with an error would be held at an older version"] if good.problem else []
     return [
         *unready(control),
+        *control.store.problems(),
         *evidence_problems(control),
         *_waiting(control),
         *accounts,

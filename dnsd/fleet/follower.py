@@ -22,13 +22,14 @@ from dnsd.errors import DnsdError, shown
 from dnsd.fleet.beat import BEAT, Beat, parse_beat
 from dnsd.fleet.doors import Doors
 from dnsd.fleet.heads import AccountState
-from dnsd.fleet.intake import Flushed, Intake, ResyncError, StateMessage
+from dnsd.fleet.intake import Flushed, Intake, ResyncError, ShrunkError, StateMessage
 from dnsd.fleet.link import Line, Link, json_answer, plain_headers
 from dnsd.fleet.stream import STREAM
 from dnsd.fleet.subjects import ALL_STATE, META, is_state
 from dnsd.fleet.values import ValueFormatError, is_count, json_object
 from dnsd.fleet.writer import REMOVED
-from dnsd.store.replica import DamagedReplicaError, Replica
+from dnsd.store.replica import Replica
+from dnsd.store.replica_rows import DamagedReplicaError
 
 BATCH = 1000  # messages of one request
 EXPIRES_S = 20
@@ -38,6 +39,7 @@ LOOK_AGAIN_S = 0.2
 NANOSECONDS = 1_000_000_000
 LIVES_S = 30  # of a consumer that nobody asks
 ANSWER_S = 5.0  # in the first seconds of a cluster, a request may take that long
+SHRUNK_PAUSE_S = 60.0
 LONGEST_ABSENCE_S = 25 * 86400  # markers of removals live 30 days
 PAUSE_S = (0.05, 5.0)  # the first and the longest between attempts
 STEADY_S = 10  # after which the next pause is the first again
@@ -51,14 +53,26 @@ class RestartError(DnsdError):
 
 @dataclass(frozen=True, slots=True)
 class FollowerSettings:
-    """The name of the consumer, and the doors."""
+    """The name of the consumer, the doors, and how much of the files a state of another epoch may lack."""
 
     consumer: str
     doors: Doors
+    max_drop_percent: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class FleetMeta:
+    """What a fleet's first object says: its epoch, and whether an operator has accepted that it has fewer files."""
+
+    epoch: str
+    is_accepted: bool
 
 
 class FleetFollower:
-    """Follows the state into a replica. `take` gets each step, `note` each new reason for a new beginning."""
+    """Follows the state into a replica. `take` gets each step, `note` each new reason for a new beginning.
+
+    `recovered` is called when the copy is whole again after one.
+    """
 
     def __init__(
         self,
@@ -68,12 +82,14 @@ class FleetFollower:
         *,
         take: Callable[[Flushed], None],
         note: Callable[[str], None],
+        recovered: Callable[[], None] = lambda: None,
     ) -> None:
         self._line = line
         self._replica = replica
         self._settings = settings
         self._take = take
         self._note = note
+        self._recovered = recovered
         self._said = ""
         self._must_fetch = False
         self._has_said_strange = False
@@ -99,6 +115,9 @@ class FleetFollower:
                 self._doubt()
             except DamagedReplicaError:
                 raise
+            except ShrunkError as error:
+                self._say(f"{error}: the copy stays until it has more, or `dnsd fleet accept-shrink` is run")
+                await asyncio.sleep(SHRUNK_PAUSE_S)  # each attempt fetches the whole state
             except (DnsdError, OSError) as error:
                 self._say(str(error))
             self.is_caught_up = False
@@ -118,7 +137,7 @@ class FleetFollower:
     async def _follow(self) -> None:
         """Follow over one consumer, until something is wrong."""
         link = await self._line.link()
-        epoch = await self._epoch(link)
+        meta = await self._meta(link)
         queue: asyncio.Queue[Msg | None] = asyncio.Queue()
 
         async def put(message: Msg | None) -> None:
@@ -130,25 +149,33 @@ class FleetFollower:
         try:
             for subject in (inbox, BEAT):
                 subscriptions.append(await link.listen(subject, put))
-            is_anew = self._is_anew(epoch)
+            is_anew = self._is_anew(meta.epoch)
             pending = await self._begin(link, 0 if is_anew else self._replica.place.seq)
-            self._intake = Intake(self._replica, epoch, is_anew=is_anew)
+            self._intake = Intake(
+                self._replica, meta.epoch, is_anew=is_anew, max_drop_percent=self._max_drop_percent(meta)
+            )
             await _Consumer(self, link, queue, inbox, pending).run()
         finally:
             for one in subscriptions:  # also while it reconnects: it would subscribe again
                 await link.unlisten(one)
 
-    async def _epoch(self, link: Link) -> str:
+    def _max_drop_percent(self, meta: FleetMeta) -> int:
+        """How much of the files a copy fetched anew may lack: within one epoch, whatever control has removed."""
+        is_same = self._replica.place.epoch in ("", meta.epoch)
+        return 100 if is_same or meta.is_accepted else self._settings.max_drop_percent
+
+    async def _meta(self, link: Link) -> FleetMeta:
         reply = await link.request(self._settings.doors.get + META, within_s=ANSWER_S)
         if "Status" in reply.headers:
             raise RestartError("the fleet has no state yet")
         try:
-            epoch = json_object(reply.data).get("epoch")
+            found = json_object(reply.data)
         except ValueFormatError:
-            epoch = None
+            found = {}
+        epoch = found.get("epoch")
         if not isinstance(epoch, str) or not epoch:
             raise RestartError("the fleet's state has no epoch that this version can read")
-        return epoch
+        return FleetMeta(epoch, found.get("is_accepted") is True)
 
     def _is_anew(self, epoch: str) -> bool:
         """Whether the copy must be fetched anew; notes why."""
@@ -203,8 +230,9 @@ class FleetFollower:
                 self._must_fetch = False  # not before: a fetch may be interrupted
             self._take(step)
         self.is_caught_up = not pending and self._intake.is_whole
-        if self.is_caught_up:
+        if self.is_caught_up and self._said:
             self._said = ""
+            self._recovered()
 
     def beaten(self, beat: Beat) -> None:
         """Compare the copy with what a control has. Raises ResyncError, and RestartError if it is too far behind."""

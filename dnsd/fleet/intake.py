@@ -14,15 +14,20 @@ from typing import NamedTuple
 
 from dnsd.errors import DnsdError
 from dnsd.fleet.heads import AccountHead, AccountState, AccountSum, parse_head
-from dnsd.fleet.subjects import SHARED, account_of_subject, head_subject, is_state
+from dnsd.fleet.subjects import OBJECTS, SHARED, account_of_subject, head_subject, is_state
 from dnsd.fleet.values import ValueFormatError
-from dnsd.store.replica import KeptObject, Removal, Replica, ReplicaPlace
+from dnsd.store.replica import Replica
+from dnsd.store.replica_rows import KeptObject, Removal, ReplicaPlace
 
 DOUBT_S = 2  # an account may have another sum than its head says
 
 
 class ResyncError(DnsdError):
     """The copy is not the fleet's state, and is to be fetched anew; the message says why."""
+
+
+class ShrunkError(DnsdError):
+    """A copy fetched anew has too few files to take the place of the first one; the message has the numbers."""
 
 
 class StateMessage(NamedTuple):
@@ -55,8 +60,11 @@ class _Waiting:
 class Intake:
     """Takes the messages of one consumer, in their order, into a replica. Its methods raise as the replica's do."""
 
-    def __init__(self, replica: Replica, epoch: str, *, is_anew: bool) -> None:
-        """Continue the copy, or begin one anew, of a fleet of this epoch."""
+    def __init__(self, replica: Replica, epoch: str, *, is_anew: bool, max_drop_percent: int = 100) -> None:
+        """Continue the copy, or begin one anew, of a fleet of this epoch.
+
+        One anew is served unless it lacks more than `max_drop_percent` of the files that the first one has.
+        """
         self._replica = replica
         self._epoch = epoch
         self._sums: dict[str, AccountSum] = {}
@@ -67,6 +75,7 @@ class Intake:
         self._run = ("", 0, 0)  # of messages of one batch without a gap: its id, first and last number
         self._last = 0 if is_anew else replica.place.seq
         self._is_anew = is_anew  # until the copy is served
+        self._max_drop_percent = max_drop_percent
         if is_anew:
             replica.begin_anew()
         else:
@@ -150,7 +159,10 @@ class Intake:
         return [] if self._is_anew else [Flushed(frozenset(one.subject for one in changed), place)]
 
     def _finished(self, pending: int, now: float) -> list[Flushed]:
-        """The step from a copy fetched anew to the served one, once nothing is missing. Raises ResyncError."""
+        """The step from a copy fetched anew to the served one, once nothing is missing.
+
+        Raises ResyncError and ShrunkError.
+        """
         for account, found in self._waiting.items():
             since = found.doubtful_since
             if since is not None and now - since > DOUBT_S:
@@ -159,6 +171,9 @@ class Intake:
             return []
         place = ReplicaPlace(self._epoch, self._last, int(now))
         if self._is_anew:
+            before, after = self._replica.counts(OBJECTS)
+            if (before - after) * 100 > before * self._max_drop_percent:
+                raise ShrunkError(f"the fleet's new state has {after:,} files, and this copy has {before:,}")
             self._replica.serve_anew(place)
             self._is_anew = False
             return [Flushed(None, place)]

@@ -232,6 +232,12 @@ async def open_link(settings: LinkSettings, note: Callable[[str], None] = lambda
 class _Client(Client):
     """A client that waits for no leave of a silent server: its transport, closed and not aborted, waits for 30 s."""
 
+    async def _process_connect_init(self) -> None:
+        await super()._process_connect_init()
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer and writer.transport.get_extra_info("sslcontext"):
+            writer.transport.get_protocol()._over_ssl = True  # else asyncio logs a warning at the connection's end
+
     async def _process_op_err(self, e: Exception) -> None:
         if self.is_connected:
             _abort(self)

@@ -32,17 +32,18 @@ from dnsd.fleet.certificates import (
     parse_key,
     pem,
     pem_key,
+    request_of,
     root_authority,
 )
-from dnsd.fleet.identity import Papers, make_identity
-from dnsd.fleet.issuer import Issuer
+from dnsd.fleet.identity import Papers, make_identity, renew_identity
+from dnsd.fleet.issuer import Issuer, load_issuer
 from dnsd.fleet.jwt import JwtError, parse_jwt, signed_jwt
 from dnsd.fleet.nkeys import Nkey, NkeyError, NkeyKind, parse_public, parse_seed
 from dnsd.fleet.server_file import FILE_NAME, FleetServer, ServerTrust, server_file, with_accounts
 from dnsd.whole_file import create_file, make_folder, replacing, sync
 
 ROOT_KEY_FILE, OPERATOR_SEED, OPERATOR_JWT, FLEET_FILE = "ca-key.pem", "operator.nk", "operator.jwt", "fleet.json"
-ACCOUNTS, SERVERS, CONTROLS = "accounts", "servers", "controls"
+ACCOUNTS, SERVERS, CONTROLS, EDGES = "accounts", "servers", "controls", "edges"
 NUMBERS = (1, 3, 5)  # of servers: a majority of them must run, and JetStream keeps at most five copies
 OPERATOR = "dnsd"
 UPDATER = "root"  # the user that sends account JWTs to servers
@@ -92,6 +93,32 @@ class RootFolder:
         for file, octets in _server_papers(self.authority, server, now).items():
             with replacing(self.folder / SERVERS / name / file) as out:
                 out.write(octets)
+
+    def renew_control(self, name: str, *, now: datetime) -> None:
+        """Replace the papers in a control's folder. Raises RootFolderError, IdentityError and OSError."""
+        issuer, place = self._issuer(name), self.folder / CONTROLS / name
+        key = identity.load_identity(place).key.private
+        renew_identity(place, issuer.control_papers(name, key.public_key(), now=now))
+
+    def make_edge(self, name: str, control: str, *, now: datetime) -> Path:
+        """Make the folder of an edge, or renew its papers there; a control has let it in.
+
+        Raises RootFolderError, IdentityError, OSError, and ValueError for the name.
+        """
+        issuer, place = self._issuer(control), self.folder / EDGES / access.check_node_name(name)
+        if os.path.lexists(place):
+            key = identity.load_identity(place).key.private
+            renew_identity(place, issuer.edge_papers(name, request_of(name, key), now=now))
+        else:
+            key = Ed25519PrivateKey.generate()
+            root = pem(self.authority.certificate)
+            make_identity(place, key, root, issuer.edge_papers(name, request_of(name, key), now=now))
+        return place
+
+    def _issuer(self, control: str) -> Issuer:
+        if control not in self.controls:
+            raise RootFolderError(f"there is no control {control!r}; there are: {', '.join(self.controls) or 'none'}")
+        return load_issuer(self.folder / CONTROLS / control)
 
     def make_updater(self, folder: Path, *, now: datetime) -> None:
         """Make the identity, valid for an hour, of a user that may send account JWTs to servers. Raises OSError."""

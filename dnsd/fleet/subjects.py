@@ -21,6 +21,9 @@ NAMES_GUARD = f"{CONTROL}.names"  # rewritten by each change to the set of names
 SPACE_GUARD = f"{CONTROL}.space"  # rewritten by each change to prefixes, delegations and static IPs
 ALL_STATE = f"{STATE}.>"
 
+OBJECTS = f"{STATE}.o."  # how the subjects of files begin, which have the object's account, kind and name,
+BLOCKS = f"{STATE}.b."  # and those of the blocks of large files
+
 SHARED = ""  # the "account" of objects that belong to no account
 
 OCTETS = ("utf-8", "surrogateescape")  # PEP 383, as for names of files
@@ -87,6 +90,14 @@ def object_of(subject: str) -> ObjectName | None:
     if not all(map(_is_file_name, (account, *names))):
         return None
     return ObjectName("/".join([account, *([FOLDERS[kind]] if names else []), *names]), kind)
+
+
+def block_prefix(key: str, kind: FileKind) -> str:
+    """The subject of a block of an object's file, without the last token: the block's digest as hexadecimal digits.
+
+    Raises ValueError as `object_subject` does.
+    """
+    return f"{BLOCKS}{object_subject(key, kind).removeprefix(OBJECTS)}."
 
 
 def head_subject(account: str) -> str:

@@ -1,7 +1,9 @@
 """The value of a fleet's object: a line about the file, then its octets; compressed where that is shorter.
 
 The line is JSON: `{"v":1,"modified":1764400000}`, with the time of the file in seconds since 1970, from which a YAML
-zone has its serial. A value whose `v` is another number comes from a later version: it is kept as it is, and not read.
+zone has its serial. A large file travels in blocks, which are objects of their own; with `"blocks":true` in the line,
+the octets are the list of them. A value whose `v` is another number comes from a later version: it is kept as it is,
+and not read.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from dnsd.errors import DnsdError
 
 VERSION = 1  # of the line
 MAX_LINE = 4096  # octets
-MAX_FILE = 256 * 1024  # octets; a larger file travels in blocks of at most this size
+MAX_FILE = 256 * 1024  # octets of a file, a block or a list of blocks
 MAX_VALUE = MAX_LINE + MAX_FILE  # octets, before compression
 LATEST_S = 2**63 - 1
 PLAIN = b"{"  # the first octet of a value that is not compressed
@@ -22,10 +24,11 @@ ZLIB = b"x"  # RFC 1950 §2.2: deflate with a window of 32 KiB
 
 
 class FleetFile(NamedTuple):
-    """A file as it travels: its octets, and its time in seconds since 1970."""
+    """A file as it travels: its octets or the list of its blocks, and its time in seconds since 1970."""
 
     octets: bytes
     modified: int
+    is_list: bool = False
 
 
 class ValueFormatError(DnsdError):
@@ -42,7 +45,8 @@ def pack_value(file: FleetFile) -> bytes:
         raise ValueFormatError(f"a file of {len(file.octets):,} octets; the limit of one object is {MAX_FILE:,}")
     if not 0 <= file.modified <= LATEST_S:
         raise ValueFormatError(f"a file's time must be from 0 to {LATEST_S}")
-    line = json.dumps({"v": VERSION, "modified": file.modified}, separators=(",", ":")).encode()
+    head = {"v": VERSION, "modified": file.modified, **({"blocks": True} if file.is_list else {})}
+    line = json.dumps(head, separators=(",", ":")).encode()
     plain = line + b"\n" + file.octets
     small = zlib.compress(plain, 1)
     return small if len(small) < len(plain) else plain
@@ -55,16 +59,18 @@ def parse_value(value: bytes) -> FleetFile:
     if not newline or len(line) > MAX_LINE:
         raise ValueFormatError(f"the value does not begin with a line of at most {MAX_LINE:,} octets")
     head = json_object(line)
-    version, modified = head.get("v"), head.get("modified")
+    version, modified, blocks = head.get("v"), head.get("modified"), head.get("blocks", False)
     if not is_count(version):
         raise ValueFormatError("the value's line has no version")
     if version != VERSION:
         raise LaterValueError(f"the value has version {version}; this version of dnsd reads {VERSION}")
     if not is_count(modified) or modified > LATEST_S:
         raise ValueFormatError("the value's line has no time")
+    if not isinstance(blocks, bool):
+        raise ValueFormatError("the value's line does not say whether it has blocks")
     if len(octets) > MAX_FILE:
         raise ValueFormatError(f"the value has more than {MAX_FILE:,} octets")
-    return FleetFile(octets, modified)
+    return FleetFile(octets, modified, blocks)
 
 
 def json_object(line: bytes) -> dict[str, object]:

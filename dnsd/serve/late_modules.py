@@ -1,4 +1,4 @@
-"""Modules imported after the start: HTTP once DNS is answered, others at their first use."""
+"""Modules imported after the start: HTTP once DNS is answered, others at their first use; and those of an edge."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib
 import dns.rdata
 
 WEB = "dnsd.web.listener"
+EDGE = "dnsd.fleet.edge_store"
 LATE_MODULES = (
     WEB,
     "dnsd.control.commands",

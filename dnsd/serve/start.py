@@ -21,7 +21,7 @@ from dnsd.compiled import stale_parts
 from dnsd.control.code_digest import code_digest
 from dnsd.control.control import Control, ControlSetup
 from dnsd.control.local import serve_local
-from dnsd.errors import InvalidDataError
+from dnsd.errors import InvalidDataError, Problem
 from dnsd.log import LibraryHandler, Log
 from dnsd.net.listen import (
     Address,
@@ -42,10 +42,11 @@ from dnsd.process.signals import ignore_signals
 from dnsd.process.state import State, listen_local, take_state
 from dnsd.process.state_folder import give_folder
 from dnsd.process.tasks import in_thread
-from dnsd.serve.late_modules import WEB, import_late_modules
+from dnsd.serve.late_modules import EDGE, WEB, import_late_modules
 from dnsd.serve.state_content import STATE_NAMES, sound_state
 from dnsd.serve.supervisor import Child, Children, Run, Supervisor
 from dnsd.settings.file import load_settings
+from dnsd.settings.role import Role
 from dnsd.settings.server import Settings
 from dnsd.settings.services import plain_warnings
 from dnsd.settings.values import SECRET_SIZE
@@ -69,6 +70,8 @@ def serve(config: Path) -> int:
     log = Log("supervisor", wait_s=SUPERVISOR_WAIT_S)
     log.format, log.level = settings.log.format, settings.log.level
     code_digest()  # of the code as loaded: by the time another control process is forked, an upgrade may have begun
+    if settings.role is Role.EDGE:
+        _import_edge(config)
     owner = user_to_assume(settings.user, settings.group)
     udp = available(settings.udp)
     raise_descriptor_limit()
@@ -104,6 +107,15 @@ def _assume(owner: ServerUser | None, folder: Path, log: Log) -> None:
         owner.assume()
     elif os.geteuid() == 0:
         log.warning("warning: the server runs as root, so an attacker who takes it over is root, too: set `user`")
+
+
+def _import_edge(config: Path) -> None:
+    """Import what an edge has more than a server alone. Raises InvalidDataError."""
+    try:
+        importlib.import_module(EDGE)
+    except ModuleNotFoundError as error:
+        what = f"an edge needs more packages ({error}): install dnsd[fleet]"
+        raise InvalidDataError([Problem(str(config), ("role",), what)]) from None
 
 
 def _open_standard_streams() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from dnsd.errors import InvalidDataError, Place, Problem
 from dnsd.errors import Path as KeyPath
 from dnsd.model.fields import validate
+from dnsd.settings.role import role_problems
 from dnsd.settings.server import DEFAULT_DATA, Settings
 from dnsd.settings.written import Variables, read_settings
 
@@ -37,8 +38,9 @@ def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Se
     def locate(problem: Problem) -> Problem:
         return _located(problem, str(file), written.places, written.variables)
 
-    settings, problems = validate(Settings, written.data, str(file))
-    if settings is None:
+    settings, found = validate(Settings, written.data, str(file))
+    problems = [*found, *(role_problems(settings, str(file)) if settings else ())]
+    if settings is None or problems:
         raise InvalidSettingsError(map(locate, problems), written.text("data") or DEFAULT_DATA)
     return SettingsFile(settings, locate)
 

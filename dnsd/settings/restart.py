@@ -9,6 +9,8 @@ from dnsd.errors import Path
 from dnsd.settings.server import Settings
 
 NEEDS_START: tuple[tuple[str, ...], ...] = (
+    ("role",),
+    ("fleet",),
     ("listen",),
     ("workers",),
     ("resolver",),

@@ -18,6 +18,7 @@ from dnsd.net.places import PlaceLimits
 from dnsd.net.tcp_connection import TcpLimits
 from dnsd.net.udp import Udp
 from dnsd.process.worker_settings import WorkerSettings
+from dnsd.settings.role import FleetSettings, Role
 from dnsd.settings.sections import (
     AdvertisementSettings,
     ApiSettings,
@@ -49,6 +50,11 @@ class Settings(Fields):
         AfterValidator(distinct),
         Field(min_length=1, max_length=MAX_ADDRESSES),
     ] = Field(description="default anycast pool, for proxied names not covered by an address map")
+    role: Role = Field(
+        default=Role.STANDALONE,
+        description="standalone: answers from the folder `data`; edge: from a copy of a fleet's state (docs/fleet.md)",
+    )
+    fleet: FleetSettings | None = None
     data: str = Field(default=DEFAULT_DATA, description="folder of the accounts, relative to this file")
     missing_family: MissingFamily = Field(
         default=MissingFamily.NODATA,

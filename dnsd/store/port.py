@@ -37,8 +37,9 @@ class Seen:
     """All that a store holds, at one moment. What holds the same content is equal, whatever the times of the files."""
 
     settings_file: SourceFile
-    folder: Path | None  # of accounts; None if the settings cannot be read
-    files: Files | None  # None: the folder is missing
+    folder: Path | None  # of accounts; None without one, or if the settings cannot be read
+    files: Files | None  # None: there are none, for the reason in `absence`
+    absence: str = ""
 
     @property
     def unstamped(self) -> Seen:
@@ -71,6 +72,15 @@ class Store(Protocol):
         Without `known`, `noted` tells which files need not be read. The word of an impatient caller is that the content
         is complete; else what may be under way is not a problem yet.
         """
+
+    def problems(self) -> list[str]:
+        """Why what is seen may not be what others have written; for the operator."""
+
+    async def run(self) -> None:
+        """Follow what others write, forever, where the other methods need that; else return."""
+
+    async def arrival(self) -> bool:
+        """Wait for the first files if others bring them; False if nobody does: what is there is all."""
 
     async def look(self, known: Seen | None) -> Seen:
         """See what is there, which may be half written by others."""

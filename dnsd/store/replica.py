@@ -12,58 +12,36 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
-from hashlib import blake2b
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
-from dnsd.errors import DnsdError, shown
+from dnsd.errors import shown
 from dnsd.store.kept_file import ASIDE, move_aside
+from dnsd.store.replica_rows import (
+    COLUMNS,
+    OBJECTS,
+    DamagedReplicaError,
+    KeptObject,
+    Removal,
+    ReplicaPlace,
+    account_octets,
+    count_objects,
+    place_check,
+    read_object,
+    read_objects,
+    read_place,
+    row_check,
+    sqlite_errors,
+)
 from dnsd.whole_file import create_file, sync
 
 FORMAT = 1  # `user_version` of the file
 APPLICATION = 0x646E7364  # `application_id`: "dnsd"
-CHECK_SIZE = 8  # octets
-DAMAGES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}  # the last: a table is missing
-NUMBERS = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_BUSY: errno.EBUSY, sqlite3.SQLITE_READONLY: errno.EROFS}
 EXTRA = ("-wal", "-shm")  # the files that SQLite has next to its own
-OBJECTS = ("objects_0", "objects_1")  # one is served, the other is empty or grows
-COLUMNS = "account BLOB, subject TEXT, seq INTEGER, value BLOB, digest BLOB"
 SCHEMA = [
     *(f"CREATE TABLE {name}({COLUMNS}, PRIMARY KEY(account, subject)) WITHOUT ROWID" for name in OBJECTS),
     "CREATE TABLE place(id INTEGER PRIMARY KEY, served INTEGER, epoch TEXT, seq INTEGER, at INTEGER, digest BLOB)",
 ]
-
-
-class ReplicaPlace(NamedTuple):
-    """How far a copy is: the fleet's epoch, the last message of which it lacks nothing, and when it was caught up.
-
-    The time is in seconds since 1970; 0 stands for a copy that was never caught up, or is known to be wrong.
-    """
-
-    epoch: str = ""
-    seq: int = 0
-    caught_up_at: int = 0
-
-
-class KeptObject(NamedTuple):
-    """One object's value, and the sequence number of the message that brought it."""
-
-    account: str
-    subject: str
-    seq: int
-    value: bytes
-
-
-class Removal(NamedTuple):
-    """The removal of an object."""
-
-    account: str
-    subject: str
-
-
-class DamagedReplicaError(DnsdError):
-    """A copy turned out to be damaged while it was used: open it anew, which moves it aside."""
 
 
 class Replica:
@@ -95,21 +73,19 @@ class Replica:
 
     def objects(self, account: str | None = None) -> Iterator[KeptObject]:
         """The served objects, of one account or of all, by account and subject."""
-        where, values = ("", ()) if account is None else (" WHERE account = ?", (_octets(account),))
-        columns = "account, subject, seq, value, digest"
         with self._errors(), closing(self._db.cursor()) as cursor:
-            cursor.execute(f"SELECT {columns} FROM {OBJECTS[self._served]}{where} ORDER BY account, subject", values)
-            for found, *rest in cursor:
-                yield self._checked(found, *rest)
+            yield from read_objects(cursor, self._served, self._path, account=account)
 
     def get(self, account: str, subject: str) -> KeptObject | None:
         """An object where flushes go: in the second copy if that is not served yet; None without it."""
         with self._errors():
-            rows = self._db.execute(
-                f"SELECT seq, value, digest FROM {OBJECTS[self._fills]} WHERE account = ? AND subject = ?",
-                (_octets(account), subject),
-            ).fetchall()
-        return self._checked(_octets(account), subject, *rows[0]) if rows else None
+            return read_object(self._db, self._fills, self._path, account, subject)
+
+    def counts(self, prefix: str) -> tuple[int, int]:
+        """How many objects the served copy has, and the one where flushes go, whose subjects begin with `prefix`."""
+        with self._errors():
+            served, filled = (count_objects(self._db, table, prefix) for table in (self._served, self._fills))
+        return served, filled
 
     def flush(self, changes: Iterable[KeptObject | Removal], place: ReplicaPlace) -> None:
         """Make all changes, and note how far the copy is then, in one transaction.
@@ -159,43 +135,27 @@ class Replica:
         for _ in self.objects():
             pass
 
-    def _checked(self, account: object, subject: object, seq: object, value: object, digest: object) -> KeptObject:
-        """The object of a row. Raises DamagedReplicaError."""
-        if (
-            isinstance(account, bytes)
-            and isinstance(subject, str)
-            and isinstance(seq, int)
-            and isinstance(value, bytes)
-        ):
-            found = KeptObject(_text(account), subject, seq, value)
-            if digest == _check(*found):
-                return found
-        raise DamagedReplicaError(f"{shown(self._path)} is damaged: an object is not as it was written")
-
     def _change(self, changes: Iterable[KeptObject | Removal]) -> None:
         table = OBJECTS[self._fills]
         for one in changes:
             if isinstance(one, Removal):
                 self._db.execute(
-                    f"DELETE FROM {table} WHERE account = ? AND subject = ?", (_octets(one.account), one.subject)
+                    f"DELETE FROM {table} WHERE account = ? AND subject = ?", (account_octets(one.account), one.subject)
                 )
             else:
-                row = (_octets(one.account), one.subject, one.seq, one.value, _check(*one))
+                row = (account_octets(one.account), one.subject, one.seq, one.value, row_check(*one))
                 self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?, ?)", row)
 
     def _note(self, served: int, place: ReplicaPlace) -> None:
-        row = (0, served, *place, _place_check(served, place))
+        row = (0, served, *place, place_check(served, place))
         self._db.execute("INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?, ?, ?)", row)
         self._place = place
 
     def _read_place(self) -> tuple[int, ReplicaPlace]:
         numbers = [self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-        rows = self._db.execute("SELECT served, epoch, seq, at, digest FROM place WHERE id = 0").fetchall()
-        if numbers == [APPLICATION, FORMAT] and len(rows) == 1:
-            served, place = rows[0][0], ReplicaPlace(*rows[0][1:4])
-            if served in (0, 1) and rows[0][4] == _place_check(served, place):
-                return served, place
-        raise DamagedReplicaError(f"{shown(self._path)} is not a copy of a fleet's state")
+        if numbers != [APPLICATION, FORMAT]:
+            raise DamagedReplicaError(f"{shown(self._path)} is not a copy of a fleet's state")
+        return read_place(self._db, self._path)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -211,16 +171,8 @@ class Replica:
                     self._db.execute("ROLLBACK")
                 raise
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Turns SQLite's errors into ours."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-            if code in DAMAGES:
-                raise DamagedReplicaError(f"{shown(self._path)} is damaged: {error}") from None
-            raise OSError(NUMBERS.get(code, errno.EIO), str(error), str(self._path)) from None
+    def _errors(self) -> AbstractContextManager[None]:
+        return sqlite_errors(self._path)
 
 
 def open_replica(path: Path) -> tuple[Replica, str]:
@@ -273,25 +225,6 @@ def _make(path: Path) -> None:
         for statement in (f"PRAGMA application_id={APPLICATION}", f"PRAGMA user_version={FORMAT}", *SCHEMA):
             db.execute(statement)
         place = ReplicaPlace()
-        db.execute("INSERT INTO place VALUES (?, ?, ?, ?, ?, ?)", (0, 0, *place, _place_check(0, place)))
+        db.execute("INSERT INTO place VALUES (?, ?, ?, ?, ?, ?)", (0, 0, *place, place_check(0, place)))
     os.replace(new, path)
     sync(path.parent)
-
-
-def _check(account: str, subject: str, seq: int, value: bytes) -> bytes:
-    digest = blake2b(_octets(f"{account}\n{subject}\n{seq}\n"), digest_size=CHECK_SIZE)
-    digest.update(value)
-    return digest.digest()
-
-
-def _place_check(served: int, place: ReplicaPlace) -> bytes:
-    return blake2b(repr((served, *place)).encode(), digest_size=CHECK_SIZE).digest()
-
-
-def _octets(text: str) -> bytes:
-    """An account's name as octets: those of a file's name, which need not be UTF-8."""
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _text(octets: bytes) -> str:
-    return octets.decode("utf-8", "surrogateescape")

@@ -20,7 +20,8 @@ from dnsd.fleet.follower import FleetFollower, FollowerSettings
 from dnsd.fleet.intake import Flushed
 from dnsd.fleet.link import EngineRefusedError, Line, Link
 from dnsd.fleet.stream import STREAM
-from dnsd.store.replica import Replica, ReplicaPlace, open_replica
+from dnsd.store.replica import Replica, open_replica
+from dnsd.store.replica_rows import ReplicaPlace
 from tests.fleet.fleets import State, line_to, one_server, run
 from tests.fleet.nats_servers import NatsServer, needs_nats_server
 

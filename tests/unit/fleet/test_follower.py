@@ -15,7 +15,8 @@ from dnsd.fleet.doors import control_doors
 from dnsd.fleet.follower import FleetFollower, FollowerSettings, RestartError
 from dnsd.fleet.intake import Intake
 from dnsd.fleet.link import FleetReply, Line, LinkSettings, NoAnswerError
-from dnsd.store.replica import ReplicaPlace, open_replica
+from dnsd.store.replica import open_replica
+from dnsd.store.replica_rows import ReplicaPlace
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import pytest
 from dnsd.fleet.heads import AccountHead, AccountState, AccountSum
 from dnsd.fleet.intake import DOUBT_S, Flushed, Intake, ResyncError, StateMessage
 from dnsd.fleet.subjects import account_of_subject, head_subject
-from dnsd.store.replica import KeptObject, Replica, ReplicaPlace, open_replica
+from dnsd.store.replica import Replica, open_replica
+from dnsd.store.replica_rows import KeptObject, ReplicaPlace
 from tests.limits import examples
 
 X, Y, Z = "dnsd.s.o.acme.map.x", "dnsd.s.o.acme.map.y", "dnsd.s.o.other.map.z"

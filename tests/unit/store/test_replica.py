@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dnsd.store.replica import DamagedReplicaError, KeptObject, Removal, Replica, ReplicaPlace, open_replica
+from dnsd.store.replica import Replica, open_replica
+from dnsd.store.replica_rows import DamagedReplicaError, KeptObject, Removal, ReplicaPlace
 
 X, Y = "dnsd.s.o.acme.map.x", "dnsd.s.o.acme.map.y"
 FIRST = ReplicaPlace("epoch-1", 7, 1_764_400_000)
@@ -255,7 +256,8 @@ def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path) -> None:
     code = f"""
 import resource, signal
 from pathlib import Path
-from dnsd.store.replica import KeptObject, ReplicaPlace, open_replica
+from dnsd.store.replica import open_replica
+from dnsd.store.replica_rows import KeptObject, ReplicaPlace
 replica, _ = open_replica(Path({str(tmp_path / "replica.db")!r}))
 replica.flush([KeptObject("acme", "x", 1, b"1")], ReplicaPlace("e", 1, 0))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -275,7 +277,8 @@ replica.flush([KeptObject("acme", "y", 2, b"2")], ReplicaPlace("e", 2, 0))
 WRITER = """
 import sys
 from pathlib import Path
-from dnsd.store.replica import KeptObject, ReplicaPlace, open_replica
+from dnsd.store.replica import open_replica
+from dnsd.store.replica_rows import KeptObject, ReplicaPlace
 replica, problem = open_replica(Path(sys.argv[1]))
 assert not problem, problem
 number = replica.place.seq

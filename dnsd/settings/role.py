@@ -1,0 +1,62 @@
+"""The role of a server: alone, or an edge of a fleet (docs/fleet.md)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from dnsd.errors import Problem
+from dnsd.model.fields import Fields
+from dnsd.settings.values import split
+
+if TYPE_CHECKING:
+    from dnsd.settings.server import Settings
+
+MAX_SERVERS = 16
+SERVER_URL = re.compile(r"tls://(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
+
+
+class Role(StrEnum):
+    """Where a server has its accounts' files from."""
+
+    STANDALONE = "standalone"
+    EDGE = "edge"
+
+
+def _server_url(text: str) -> str:
+    if not SERVER_URL.fullmatch(text):
+        raise ValueError(f"{text!r} is not a server of a fleet, such as tls://192.0.2.1:4222")
+    return text
+
+
+ServerUrl = Annotated[str, AfterValidator(_server_url)]
+
+
+class FleetSettings(Fields):
+    """The fleet of an edge, or of `dnsd fleet import`."""
+
+    servers: Annotated[tuple[ServerUrl, ...], BeforeValidator(split), Field(min_length=1, max_length=MAX_SERVERS)] = (
+        Field(description="nats-servers of the fleet, the nearest first, such as tls://192.0.2.1:4222")
+    )
+    identity: str = Field(
+        default="identity", description="folder with this node's key and papers, relative to this file"
+    )
+
+    def identity_folder(self, config: Path) -> Path:
+        """The folder with the node's papers; `config` is the settings file."""
+        return config.parent / self.identity
+
+
+def role_problems(settings: Settings, source: str) -> Iterator[Problem]:
+    """The sections that a server of this role lacks or must not have."""
+    if settings.role is not Role.EDGE:
+        return
+    if settings.fleet is None:
+        yield Problem(source, ("role",), "an edge needs the section `fleet`, with its servers")
+    if settings.api is not None:
+        yield Problem(source, ("api",), "an edge has no API: use that of the server whose folder feeds the fleet")
