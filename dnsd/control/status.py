@@ -185,6 +185,7 @@ def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
     yield ("dnsd_snapshot_saved",), publisher.save_problem is None
     yield ("dnsd_revision",), publisher.revision
     yield ("dnsd_source_ok",), load.ok and not load.held
+    yield ("dnsd_fleet_problems",), len(control.store.problems())
     yield ("dnsd_accounts_held",), len(load.held)
     stopped = sum(bool(one.stopped) for one in control.pending.due)
     yield ("dnsd_pending_changes", "pending"), len(control.pending.due) - stopped

@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 
+import dns.message
 import pytest
 
-from dnsd.fleet.root import load_root
+from dnsd.fleet.root import RootFolder, load_root
 from tests.fleet.servers import NatsServer, free_servers, running
 from tests.limits import HANG_S
+from tests.live.server import Dnsd
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "fleet.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+SETTINGS = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 STEPS = """fleet has the keys of a new fleet.
 
 Next:
@@ -37,8 +41,22 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def folder_of_node(folder: Path, root: RootFolder, identity: str, accounts: Path | None) -> Path:
+    """A folder with a node's identity and the settings of the page, of which only addresses are others."""
+    section, settings = SETTINGS
+    text = settings if accounts is None else f"default_addresses: [198.51.100.1]\nnameservers: [ns1.example]\n{section}"
+    for server in root.servers:
+        text = text.replace(f"tls://192.0.2.{int(server.name[1:])}:4222", f"tls://{server.host}:{server.port}")
+    text = text.replace('["192.0.2.53:53", "[2001:db8::53]:53"]', '["127.0.0.1:0"]').replace("user: dnsd\n", "")
+    shutil.copytree(root.folder / identity, folder / "identity")
+    (folder / "dnsd.yaml").write_text(text.replace("127.0.0.1:9153", "127.0.0.1:0"))
+    if accounts:
+        shutil.copytree(accounts, folder / "accounts")
+    return folder
+
+
 def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
-    init, start, renew, revoke = BLOCKS
+    init, start, send, export, edge, serve, accept, renew, revoke = BLOCKS
     for server in free_servers(3):
         init = init.replace(f"=192.0.2.{int(server.name[1:]) + 1}", f"={server.host}:{server.port}")
     made = shell(init, tmp_path)
@@ -53,6 +71,16 @@ def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
     root = load_root(tmp_path / "fleet")
     assert start == "cd fleet/servers/n1\nnats-server -c nats.conf\n"
     with running(root) as servers:
+        source = folder_of_node(tmp_path / "source", root, "controls/control", ROOT / "config" / "accounts")
+        assert shell(send, source).stdout == "17 new, 0 changed, 0 removed\n"
+        assert shell(export, source).stdout == "17 files\n"
+        assert shell(edge, tmp_path).stdout == "fleet/edges/pop-1\n"
+        pop = folder_of_node(tmp_path / "pop", root, "edges/pop-1", None)
+        assert serve == "dnsd serve -c dnsd.yaml\n"
+        with Dnsd(pop / "dnsd.yaml") as server:
+            query = dns.message.make_query("www.example.com", "A")
+            assert "203.0.113.10" in str(dns.message.from_wire(server.udp(query.to_wire())))
+        assert shell(accept, source).stdout == "accepted: edges serve it within a minute\n"
         before = (servers[0].folder / "cert.pem").read_bytes()
         assert shell(renew, tmp_path).stdout == "renewed fleet/servers/n1\n"
         assert (servers[0].folder / "cert.pem").read_bytes() != before
@@ -89,6 +117,8 @@ def test_a_terminal_shows_what_to_do_next(tmp_path: Path) -> None:
         ("revoke fleet --edge U --control c", 2, "--edge and --control exclude each other"),
         ("revoke fleet --control c", 1, "fleet/ca.pem cannot be read: No such file"),
         ("renew fleet n1", 1, "fleet/ca.pem cannot be read: No such file"),
+        ("edge fleet e1", 1, "fleet/ca.pem cannot be read: No such file"),
+        ("export out -c dnsd.yaml", 1, "dnsd.yaml:1:1: cannot be read"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_words(tmp_path: Path, words: str, status: int, message: str) -> None:
