@@ -52,7 +52,9 @@ METRICS: dict[str, Metric] = {
     "dnsd_revision": Metric("gauge", "The published revision."),
     "dnsd_source_ok": Metric("gauge", "1 if all files are served as they are."),
     "dnsd_unadvertised_maps": Metric("gauge", "Maps that answer with withdrawn addresses."),
-    "dnsd_fleet_problems": Metric("gauge", "Problems of an edge with its fleet: no servers, another state, old papers."),
+    "dnsd_fleet_problems": Metric(
+        "gauge", "Problems of an edge with its fleet: no servers, another state, old papers."
+    ),
     "dnsd_accounts_held": Metric("gauge", "Accounts with errors, kept at their last good version."),
     "dnsd_pending_changes": Metric("gauge", "Pending changes of address maps, by state.", ("state",)),
     "dnsd_snapshot_saved": Metric("gauge", "1 unless saving the snapshot file failed."),

@@ -20,7 +20,7 @@ from dnsd.fleet.intake import Flushed
 from dnsd.fleet.node import edge_node
 from dnsd.log import Log
 from dnsd.process.garbage import garbage_paused
-from dnsd.process.tasks import in_thread
+from dnsd.process.tasks import in_thread, run_until
 from dnsd.settings.server import Settings
 from dnsd.store.directory import FileKind, Files, SourceFile
 from dnsd.store.files_edit import FilesEdit
@@ -55,6 +55,7 @@ class EdgeStore:
         self._files: Files | None = None
         self._settings: SourceFile | None = None
         self._looking = asyncio.Lock()
+        self._is_damaged = asyncio.Event()  # the copy is to be opened anew
 
     def problems(self) -> list[str]:
         """The reason why the copy may not be what the fleet has, and the end of the edge's papers if it is near."""
@@ -83,6 +84,7 @@ class EdgeStore:
 
     async def _follow(self) -> None:
         """Follow until the copy turns out to be damaged. Raises DamagedReplicaError, IdentityError and OSError."""
+        self._is_damaged.clear()
         replica, problem = await in_thread(partial(open_replica, self._path))
         if problem:
             self._log.error(problem)
@@ -91,9 +93,9 @@ class EdgeStore:
         try:
             identity = self._fleet.identity_folder(self._config)
             node = edge_node(identity, self._fleet.servers, max_drop_percent=self._max_drop_percent)
-            follower = node.follower(replica, take=self._take, note=self._note, recovered=self._recovered)
+            follower = node.follower(replica, take=self._take, note=self._note, caught_up=self._note_whole)
             try:
-                await follower.run()
+                await run_until(self._is_damaged, [follower.run()])
             finally:
                 await node.line.close()
         finally:
@@ -110,9 +112,10 @@ class EdgeStore:
         self._problem = reason
         self._log.warning(f"warning: fleet: {reason}")
 
-    def _recovered(self) -> None:
-        self._problem = ""
-        self._log.info("fleet: the copy is whole again")
+    def _note_whole(self) -> None:
+        if self._problem:
+            self._problem = ""
+            self._log.info("fleet: the copy has all again")
 
     def _value(self, account: str, subject: str) -> bytes | None:
         """The value of an object; None without it. Raises OSError."""
@@ -139,6 +142,10 @@ class EdgeStore:
             changed, self._changed = self._changed, set()
             try:
                 self._files = await in_thread(partial(self._read, changed))
+            except (DamagedReplicaError, OSError) as error:
+                self._changed = None
+                self._note(str(error))
+                self._is_damaged.set()
             except BaseException:
                 self._changed = None
                 raise
@@ -177,6 +184,8 @@ class EdgeStore:
                 return None
             if changed is None or self._files is None:
                 return read_fleet_files(reader, self._value)
+            if not changed:
+                return self._files
             return changed_fleet_files(self._files, changed, reader, self._value)
 
     async def begin(self, changes: Sequence[FileChange]) -> Sequence[BegunFile]:

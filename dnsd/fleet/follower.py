@@ -71,7 +71,7 @@ class FleetMeta:
 class FleetFollower:
     """Follows the state into a replica. `take` gets each step, `note` each new reason for a new beginning.
 
-    `recovered` is called when the copy is whole again after one.
+    `caught_up` is called when the copy has come to have all.
     """
 
     def __init__(
@@ -82,14 +82,14 @@ class FleetFollower:
         *,
         take: Callable[[Flushed], None],
         note: Callable[[str], None],
-        recovered: Callable[[], None] = lambda: None,
+        caught_up: Callable[[], None] = lambda: None,
     ) -> None:
         self._line = line
         self._replica = replica
         self._settings = settings
         self._take = take
         self._note = note
-        self._recovered = recovered
+        self._caught_up = caught_up
         self._said = ""
         self._must_fetch = False
         self._has_said_strange = False
@@ -229,10 +229,10 @@ class FleetFollower:
             if step.subjects is None:
                 self._must_fetch = False  # not before: a fetch may be interrupted
             self._take(step)
-        self.is_caught_up = not pending and self._intake.is_whole
-        if self.is_caught_up and self._said:
+        was_caught_up, self.is_caught_up = self.is_caught_up, not pending and self._intake.is_whole
+        if self.is_caught_up and not was_caught_up:
             self._said = ""
-            self._recovered()
+            self._caught_up()
 
     def beaten(self, beat: Beat) -> None:
         """Compare the copy with what a control has. Raises ResyncError, and RestartError if it is too far behind."""

@@ -32,10 +32,10 @@ class FleetNode:
         *,
         take: Callable[[Flushed], None] = lambda step: None,
         note: Callable[[str], None],
-        recovered: Callable[[], None] = lambda: None,
+        caught_up: Callable[[], None] = lambda: None,
     ) -> FleetFollower:
         """Follows the state into a copy; the functions are as for `FleetFollower`."""
-        return FleetFollower(self.line, replica, self._settings, take=take, note=note, recovered=recovered)
+        return FleetFollower(self.line, replica, self._settings, take=take, note=note, caught_up=caught_up)
 
 
 def edge_node(identity: Path, servers: tuple[str, ...], *, max_drop_percent: int) -> FleetNode:

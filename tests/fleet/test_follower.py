@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 from nats.aio.msg import Msg
 
+from dnsd.fleet import follower
 from dnsd.fleet.beat import BEAT, Beat
 from dnsd.fleet.doors import control_doors
 from dnsd.fleet.follower import FleetFollower, FollowerSettings
 from dnsd.fleet.intake import Flushed
 from dnsd.fleet.link import EngineRefusedError, Line, Link
 from dnsd.fleet.stream import STREAM
+from dnsd.fleet.subjects import META
 from dnsd.store.replica import Replica, open_replica
 from dnsd.store.replica_rows import ReplicaPlace
 from tests.fleet.fleets import State, line_to, one_server, run
@@ -38,12 +40,17 @@ def server(tmp_path: Path) -> Iterator[NatsServer]:
 class Copy:
     """A follower with its replica, what it said, and its steps."""
 
-    def __init__(self, line: Line, replica: Replica) -> None:
+    def __init__(self, line: Line, replica: Replica, max_drop_percent: int) -> None:
         self.said: list[str] = []
+        self.times_whole = 0
         self.steps: list[Flushed] = []
         self.replica = replica
-        settings = FollowerSettings("test", control_doors("test"))
-        self.follower = FleetFollower(line, replica, settings, take=self.steps.append, note=self.said.append)
+        settings = FollowerSettings("test", control_doors("test"), max_drop_percent)
+        take, note = self.steps.append, self.said.append
+        self.follower = FleetFollower(line, replica, settings, take=take, note=note, caught_up=self._note_whole)
+
+    def _note_whole(self) -> None:
+        self.times_whole += 1
 
     def values(self) -> dict[str, bytes]:
         """The objects, without heads."""
@@ -56,13 +63,15 @@ class Copy:
 
 
 @asynccontextmanager
-async def copy_in(folder: Path, line: Line, place: ReplicaPlace | None = None) -> AsyncIterator[Copy]:
+async def copy_in(
+    folder: Path, line: Line, place: ReplicaPlace | None = None, *, max_drop_percent: int = 100
+) -> AsyncIterator[Copy]:
     """A running follower with the copy in this folder."""
     replica, problem = open_replica(folder / "replica.db")
     assert problem == ""
     if place:
         replica.flush((), place)
-    copy = Copy(line, replica)
+    copy = Copy(line, replica, max_drop_percent)
     task = asyncio.create_task(copy.follower.run())
     try:
         yield copy
@@ -114,6 +123,39 @@ def test_a_stream_made_anew_is_fetched_aside(server: NatsServer, tmp_path: Path)
                 await copy.becomes(again.values)
                 assert copy.said.count("the fleet's state was made anew or restored") == 1
                 assert copy.replica.place.epoch == "epoch-2"
+
+    run(test())
+
+
+def test_a_much_smaller_state_made_anew_waits_for_the_operator(
+    server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "SHRUNK_PAUSE_S", 0.1)
+
+    async def test() -> None:
+        async with line_to(server.url) as line, line_to(server.url) as second:
+            state = await State(line).begin()
+            await state.commit({X: b"1", Y: b"1", Z: b"1"})
+            async with copy_in(tmp_path, second, max_drop_percent=34) as copy:
+                await copy.becomes(state.values)
+                await (await line.link()).ask(f"$JS.API.STREAM.DELETE.{STREAM}", within_s=30)
+                again = await begun_again(line)
+                await again.commit({X: b"2"})
+                waits = "the fleet's new state has 1 files, and this copy has 3: the copy stays until it has more"
+                while not any(said.startswith(waits) for said in copy.said):
+                    await asyncio.sleep(0.05)
+                assert copy.values() == state.values
+                assert copy.replica.place.epoch == "epoch-1"
+            async with copy_in(tmp_path, second, max_drop_percent=34) as copy:  # the next process, too
+                while not any(said.startswith(waits) for said in copy.said):
+                    await asyncio.sleep(0.05)
+                assert copy.values() == state.values
+                await again.commit({META: b'{"epoch":"epoch-2","schema":1,"level":1,"is_accepted":true}'})
+                await copy.becomes(again.values)
+                assert copy.times_whole
+            await again.commit({X: None})
+            async with copy_in(tmp_path, second, max_drop_percent=34) as copy:  # within an epoch, control has judged
+                await copy.becomes(again.values)
 
     run(test())
 

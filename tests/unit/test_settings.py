@@ -45,6 +45,8 @@ DEFAULTS = {
     "version": None,
     "identity": None,
     "nsid": None,
+    "role": "standalone",
+    "fleet": None,
     "api": None,
     "metrics": None,
     "limits.rrl.responses_per_second": 200,
@@ -117,6 +119,13 @@ FORMS: dict[str, tuple[str, str, Any]] = {
         "nameservers",
         ["ns1.example.net.", "ns2.example.net."],
     ),
+    "a fleet": ("fleet: {servers: ['tls://192.0.2.1:4222', 'tls://[::1]']}", "fleet.identity", "identity"),
+    "servers as one text": (
+        "fleet: {servers: 'tls://n1.example:4222, tls://n2.example'}",
+        "fleet.servers",
+        ["tls://n1.example:4222", "tls://n2.example"],
+    ),
+    "an edge": ("role: edge\nfleet: {servers: 'tls://192.0.2.1'}", "role", "edge"),
     "a resolver": ("resolver: 192.0.2.53", "resolver", ["192.0.2.53:53"]),
     "resolvers": ('resolver: ["[::1]:5300", "127.0.0.1:54"]', "resolver", ["[::1]:5300", "127.0.0.1:54"]),
     "version": ("version: 9.18", "version", "9.18"),
@@ -179,6 +188,15 @@ WRONG: dict[str, tuple[str, int, str]] = {
     "workers in words": ("workers: many", 1, "found 'many'"),
     "a missing family": ("missing_family: pool", 1, "found 'pool'"),
     "a nameserver that is no name": ("nameservers: [a..b]", 15, "empty label"),
+    "an unknown role": ("role: control", 1, "found 'control'"),
+    "an edge without a fleet": ("role: edge", 1, "an edge needs the section `fleet`, with its servers"),
+    "a fleet without servers": ("fleet: {servers: []}", 9, "must not be empty"),
+    "a server without TLS": (
+        "fleet: {servers: ['nats://192.0.2.1']}",
+        19,
+        "is not a server of a fleet, such as tls://",
+    ),
+    "a server with a path": ("fleet: {servers: ['tls://192.0.2.1:4222/x']}", 19, "is not a server of a fleet"),
     "a resolver by name": ("resolver: [dns.example.net]", 12, "the address of a resolver, such as 127.0.0.1"),
     "a resolver at port 0": ("resolver: ['127.0.0.1:0']", 12, "the address of a resolver"),
     "five resolvers": ("resolver: 192.0.2.1, 192.0.2.2, 192.0.2.3, 192.0.2.4, 192.0.2.5", 1, "4"),
@@ -223,6 +241,12 @@ def test_wrong(tmp_path: pathlib.Path, line: str, column: int, said: str) -> Non
     [problem] = caught.value.problems
     assert str(problem).startswith(f"{tmp_path}/dnsd.yaml:2:{column}: ")
     assert said in problem.message
+
+
+def test_an_edge_has_no_api(tmp_path: pathlib.Path) -> None:
+    fleet = "role: edge\nfleet: {servers: ['tls://192.0.2.1']}\n"
+    with pytest.raises(InvalidDataError, match=r"dnsd\.yaml:4:1: api: an edge has no API"):
+        load(tmp_path, f"{MINIMAL}{fleet}api: {{listen: 127.0.0.1}}\n")
 
 
 @pytest.mark.parametrize("line", ["default_addresses: []", "default_addresses: [198.51.100.0/24]", "data: accounts"])

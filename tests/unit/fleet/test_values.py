@@ -71,7 +71,7 @@ def test_octets_and_time_come_back(octets: bytes) -> None:
 @given(st.binary(max_size=3000), st.integers(0, LATEST_S))
 def test_any_file_comes_back(octets: bytes, modified: int) -> None:
     value = pack_value(FleetFile(octets, modified))
-    assert parse_value(value) == (octets, modified)
+    assert parse_value(value) == FleetFile(octets, modified)
     assert len(value) <= len(octets) + len(b'{"v":1,"modified":}\n') + len(str(modified))
 
 
@@ -105,7 +105,7 @@ def test_a_later_version_is_named(rest: bytes, is_compressed: bool) -> None:
 
 
 def test_keys_that_later_versions_add_are_passed_over() -> None:
-    assert parse_value(b'{"v":1,"modified":5,"later":[1]}\nx') == (b"x", 5)
+    assert parse_value(b'{"v":1,"modified":5,"later":[1]}\nx') == FleetFile(b"x", 5)
 
 
 @pytest.mark.parametrize("file", [FleetFile(bytes(MAX_FILE + 1), 5), FleetFile(b"", -1), FleetFile(b"", LATEST_S + 1)])
