@@ -19,6 +19,7 @@ from dnsd.fleet.identity import IdentityError, load_identity
 from dnsd.fleet.intake import Flushed
 from dnsd.fleet.node import edge_node
 from dnsd.log import Log
+from dnsd.manage.state_names import REPLICA
 from dnsd.process.garbage import garbage_paused
 from dnsd.process.tasks import in_thread, run_until
 from dnsd.settings.server import Settings
@@ -31,7 +32,6 @@ from dnsd.store.replica_reader import ReplicaReader
 from dnsd.store.replica_rows import DamagedReplicaError
 from dnsd.store.write import BegunFile, FileChange
 
-REPLICA = "replica.db"  # in the state folder
 AGAIN_S = 1.0  # after the copy could not be opened
 NOT_HERE = "the fleet's state has not come yet"
 READ_ONLY = "an edge changes nothing: send changes to the fleet's source"

@@ -6,6 +6,7 @@ ACTS = "acts"  # a folder, as HISTORY, LOA and PENDING
 HISTORY = "history"
 LOA = "loa"  # has a folder for each account, by id
 PENDING = "pending"
+REPLICA = "replica.db"  # of an edge: its copy of the fleet's state
 SESSIONS = "sessions.json"
 TOKENS = "tokens.json"
 TOKENS_LOCK = "tokens.lock"

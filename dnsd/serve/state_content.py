@@ -14,6 +14,7 @@ from dnsd.manage.state_names import (
     HISTORY,
     LOA,
     PENDING,
+    REPLICA,
     SESSIONS,
     TOKENS,
     TOKENS_LOCK,
@@ -45,7 +46,7 @@ STATE_FILES = (  # glob patterns
         BRAKE,
         VALIDATIONS,
     ),
-    *(f"{TRAFFIC}*", f"{AUDIT_LOG}*", f"{SNAPSHOT}.*", f"{TOKENS}.*", f"{DRAINS}.*", f"{BRAKE}.*"),
+    *(f"{TRAFFIC}*", f"{AUDIT_LOG}*", f"{SNAPSHOT}.*", f"{TOKENS}.*", f"{DRAINS}.*", f"{BRAKE}.*", f"{REPLICA}*"),
 )
 STATE_NAMES = (*STATE_FILES, *STATE_FOLDERS, f"{GOOD}.new")  # also a folder that is not finished
 
