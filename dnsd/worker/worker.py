@@ -46,6 +46,7 @@ BEAT_S = 0.25
 COUNT_S = 1.0  # between two messages with counts to control
 LAST_COUNTS_S = 0.3  # for control to read the last counts
 RECONNECT_S = 0.1
+CONTROL_S = 1.0  # for control to bring a started worker up to date, before that answers from an older snapshot
 MAX_UNREAD = 1024 * 1024  # octets of counts not yet read by control; above this, the worker goes on counting
 
 
@@ -85,7 +86,9 @@ class Worker:
         self._picks: list[Callable[[], Picked]] = []  # of each socket
         self._sample = QuestionSample()
         self._stop = asyncio.Event()
-        self._has_begun = asyncio.Event()  # the snapshot file is served or has proved unusable
+        self._has_begun = asyncio.Event()  # the snapshot file is loaded or has proved unusable
+        self._has_loaded = asyncio.Event()  # a snapshot, which may be older than the published one
+        self._is_open = False  # queries are read
         shared, index = setup.shared, setup.process.index
         self._places = Places(shared.regions, index, setup.settings.tcp_places, asks=shared.asks)
 
@@ -94,17 +97,18 @@ class Worker:
         leave_on_signal(asyncio.get_running_loop(), self._stop.set)
         work = [self._begin(until_drained=until_drained), self._beat()]
         if not until_drained:
-            work += [self._follow_control(), self._report()]
+            work += [self._follow_control(), self._open_in_time(), self._report()]
         await run_until(self._stop, work)
         if self._serving is None:  # stopped before it began: queries already received are still answered
             await self._begin(until_drained=True)
+        self._open()
         await self._drain()
         with suppress(TimeoutError, OSError):
             async with asyncio.timeout(LAST_COUNTS_S):
                 await self._send_counts()
 
     async def _begin(self, *, until_drained: bool) -> None:
-        """Serve the snapshot file; if it cannot be used, control sends the published snapshot."""
+        """Load the snapshot file; if it cannot be used, control sends the published snapshot."""
         try:
             await self._load()
         except ValueError as error:
@@ -113,6 +117,14 @@ class Worker:
             self._has_begun.set()
         if until_drained:
             self._stop.set()
+
+    async def _open_in_time(self) -> None:
+        """Without word from control, answer from a snapshot that is older than the published one."""
+        await self._has_loaded.wait()
+        await asyncio.sleep(CONTROL_S)
+        if not self._is_open:
+            self._log.warning(f"{self._setup.process.name} answers from an older snapshot: control is away")
+            self._open()
 
     async def _load(self, revision: int | None = None) -> Snapshot:
         """Serve the snapshot file. Raises ValueError if it cannot be used or holds another `revision`."""
@@ -126,17 +138,25 @@ class Worker:
         return snapshot
 
     def _serve(self, snapshot: Snapshot) -> None:
-        """Answer from this snapshot from now on."""
+        """Answer from this snapshot from now on; a started worker, not before it has the published one."""
+        shared = self._setup.shared
         if self._serving is None:
             self._serving = Serving(snapshot, None, None, query_sample=0)
             self._use(self._setup.settings)
-            self._open()
+            self._has_loaded.set()
         self._serving.snapshot = snapshot
         self._forget()
-        self._setup.shared.set(self._setup.process, Slot.REVISION, snapshot.revision)
+        if self._is_open:
+            shared.set(self._setup.process, Slot.REVISION, snapshot.revision)
+        elif snapshot.revision >= shared.get(shared.control, Slot.REVISION):
+            self._open()
 
     def _open(self) -> None:
-        """Start reading queries from the sockets."""
+        """Start reading queries from the sockets, if there is a snapshot, and they are not read yet."""
+        if self._serving is None or self._is_open:
+            return
+        self._is_open = True
+        self._setup.shared.set(self._setup.process, Slot.REVISION, self._serving.snapshot.revision)
         loop = asyncio.get_running_loop()
         turns = Turns(loop)
         for listener in self._setup.listeners:
