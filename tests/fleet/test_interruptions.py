@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 
 from dnsd.fleet import follower as follower_module
 from dnsd.fleet.beat import BEAT, Beat
-from dnsd.fleet.follower import RestartError
+from dnsd.fleet.follower import FleetMeta, RestartError
 from dnsd.fleet.link import Link
 from tests.fleet.fleets import State, line_to, one_server, run
 from tests.fleet.nats_servers import NatsServer, needs_nats_server
@@ -129,15 +129,15 @@ def test_a_connection_that_ends_between_two_requests_is_opened_anew(server: Nats
             state = await State(line).begin()
             await state.commit(MANY)
             async with copy_in(tmp_path, second) as copy:
-                real = copy.follower._epoch
+                real = copy.follower._meta
 
-                async def epoch(link: Link) -> str:
+                async def meta(link: Link) -> FleetMeta:
                     found = await real(link)
-                    copy.follower._epoch = real  # type: ignore[method-assign]
+                    copy.follower._meta = real  # type: ignore[method-assign]
                     await link.client.close()
                     return found
 
-                copy.follower._epoch = epoch  # type: ignore[method-assign]
+                copy.follower._meta = meta  # type: ignore[method-assign]
                 await copy.becomes(state.values)
 
     run(test())
