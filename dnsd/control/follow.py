@@ -27,7 +27,8 @@ class Follower:
         pause_s = SCAN_S
         while True:
             await self._store.changed(pause_s)
-            if not self._current.settings.reload.watch:
+            settings = self._current.settings
+            if not settings.reload.watch and not settings.role.is_in_fleet:
                 continue
             start = time.monotonic()
             is_served = await self._loader.load_change()

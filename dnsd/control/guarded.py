@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dnsd.app import Loaded, load
@@ -27,6 +28,7 @@ from dnsd.process.memory import trim
 from dnsd.progress import progress_on
 from dnsd.settings.sections import OnError
 from dnsd.source import Source
+from dnsd.store.directory import Files
 from dnsd.store.hold import Stopped, changed_accounts
 from dnsd.store.kept_zones import NOTHING_KEPT, KeptZones
 
@@ -167,9 +169,9 @@ class GuardedLoad:
                 self._config,
                 previous=before,
                 source=source,
-                good=self._current.good_files,
+                good=self._good_files,
                 good_policies=self._current.good_policies,
-                may_go=lambda account: self._is_judged or (force is not None and force.account in ("", account)),
+                may_go=None if self._is_judged else partial(_may_go, force),
                 progress=progress,
                 seen=NEVER_SEEN if before else self._current.times.load(),
                 observed=NO_ROUTES if before else self._routes(source),
@@ -178,6 +180,10 @@ class GuardedLoad:
                 kept=NOTHING_KEPT if before else self.kept,
             )
 
+    def _good_files(self) -> Files | None:
+        """The last good files. An edge without any leaves out accounts in error, so that the others are served."""
+        return self._current.good_files() or (Files("") if self._is_judged else None)
+
     def _routes(self, source: Source) -> Routes:
         """The routes observed by an earlier process, and those in the watched file, as far as they still count."""
         if isinstance(source.settings, InvalidDataError):
@@ -185,6 +191,10 @@ class GuardedLoad:
         settings = source.settings.settings.advertisement
         self._current.routes.load(settings.feed_file(self._config))
         return self._current.routes.routes(settings.max_age)
+
+
+def _may_go(force: Force | None, account: str) -> bool:
+    return force is not None and force.account in ("", account)
 
 
 def snapshot_of(steps: Iterable[Snapshot | None]) -> Snapshot | None:

@@ -30,7 +30,6 @@ from dnsd.process.snapshot_file import Title
 from dnsd.process.snapshot_log import load_title
 from dnsd.process.tasks import in_thread
 from dnsd.settings.restart import waiting_for_start
-from dnsd.settings.role import Role
 from dnsd.source import SettingsReader
 from dnsd.store.directory import Files
 from dnsd.store.hold import WrongCopiesError
@@ -61,7 +60,7 @@ class Loader:
         self._first_settings = current.settings
         self._publisher = publisher
         self._brake = brake
-        self._guarded = GuardedLoad(settings.config, current, is_judged=current.settings.role is Role.EDGE)
+        self._guarded = GuardedLoad(settings.config, current, is_judged=current.settings.role.is_in_fleet)
         self._log = log
         self._has_loaded_unasked = asyncio.Event()  # since the last wait for the workers
         self._served_when_held: Files | None = None  # the files served when held accounts were last judged

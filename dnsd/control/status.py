@@ -19,6 +19,7 @@ from dnsd.manage.brake_state import BrakeState, authors_of
 from dnsd.metrics import Key
 from dnsd.net.listen import address_of
 from dnsd.process.shared import Process, Slot
+from dnsd.settings.role import Role
 from dnsd.settings.sections import AuditMode
 
 COLLECT_S = 0.5  # for workers to send their counts
@@ -35,16 +36,26 @@ def unhealthy(control: Control) -> list[str]:
 
 
 def unready(control: Control) -> list[str]:
-    """Reasons why the server is not ready: no worker answers, one is behind, or the last load of the files failed."""
-    reasons, load = unhealthy(control), control.loader.last
+    """Reasons why the server is not ready: no worker answers, one is behind, or the last load of the files failed.
+
+    An edge is ready while it answers: what it cannot load or fetch is for its operator to see, not for those who send
+    queries to another edge instead.
+    """
+    reasons = unhealthy(control)
     if late := control.publisher.late(control.publisher.revision):
         reasons.append(f"the published revision is not yet served by {', '.join(late)}")
+    is_edge = control.setup.settings.role is Role.EDGE
+    return [*reasons, *(() if is_edge else _not_loaded(control))]
+
+
+def _not_loaded(control: Control) -> Iterator[str]:
+    """The reason why the last load of the files failed, if it did."""
+    load = control.loader.last
     errors = [problem for problem in load.problems if not problem.warning]
     if not load.ok and not load.by_guard:
         what = "the last reload was refused" if control.current.loaded else "the files cannot be used"
         count = f"{len(errors)} error{'' if len(errors) == 1 else 's'}"
-        reasons.append(f"{what}: {count}, the first is {errors[0]}" if errors else what)
-    return reasons
+        yield f"{what}: {count}, the first is {errors[0]}" if errors else what
 
 
 def problems_for_operator(control: Control) -> list[str]:
@@ -55,6 +66,7 @@ def problems_for_operator(control: Control) -> list[str]:
     copies = [f"{good.problem}; an account with an error would be held at an older version"] if good.problem else []
     return [
         *unready(control),
+        *(_not_loaded(control) if control.setup.settings.role is Role.EDGE else ()),
         *control.store.problems(),
         *evidence_problems(control),
         *_waiting(control),

@@ -93,6 +93,11 @@ def control_claims(name: str, account: str) -> dict[str, Any]:
     return _user(account, publish, [f"{inbox_of(name)}.>", STATUSES, "dnsd.ask.*"]) | {"resp": {"max": 1}}
 
 
+def is_control(claims: Mapping[str, Any]) -> bool:
+    """Whether the claims of a user are those of a control."""
+    return ALL_STATE in claims.get("pub", {}).get("allow", ())
+
+
 def updating_claims(name: str) -> dict[str, Any]:
     """The claims of a user of SYS, signed by the account itself: it reads servers' account JWTs and sends new ones."""
     return _user("", [CLAIMS_UPDATE, claims_lookup("*")], [f"{inbox_of(name)}.>"])

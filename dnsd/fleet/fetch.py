@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -11,42 +12,78 @@ from functools import partial
 from pathlib import Path
 
 from dnsd.errors import DnsdError
+from dnsd.fleet.beginning import is_filling
 from dnsd.fleet.files import read_fleet_files
 from dnsd.fleet.follower import FleetFollower
 from dnsd.fleet.heads import AccountState
 from dnsd.fleet.node import FleetNode
+from dnsd.fleet.stream import check_stream
+from dnsd.fleet.subjects import META, SHARED
+from dnsd.fleet.writer import Writer
 from dnsd.process.tasks import in_thread
 from dnsd.store.directory import Files
 from dnsd.store.replica import open_replica
 from dnsd.store.replica_reader import ReplicaReader
 
 FETCH_S = 600.0
+STALLED_S = 60.0  # without another account, once something has gone wrong
 LOOK_S = 0.05
 
 
 class NotFetchedError(DnsdError):
-    """The state cannot be fetched; the message says why."""
+    """The state did not come in time; the message says why."""
+
+
+class NoStateError(DnsdError):
+    """The fleet has no state yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedState:
-    """What a fleet has: its files, whose blocks `reader` has, and the heads of its accounts."""
+    """What a fleet has: its files, whose blocks `reader` has, and the heads of its accounts.
+
+    `meta` is the value of the state's first object.
+    """
 
     files: Files
     heads: Mapping[str, AccountState]
     reader: ReplicaReader
+    meta: bytes
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether its first import is not complete."""
+        return is_filling(self.meta)
 
 
 @asynccontextmanager
 async def fetched_state(node: FleetNode) -> AsyncIterator[FetchedState]:
-    """The state of a fleet that has one, until the context ends. Raises NotFetchedError and OSError."""
+    """The state of a fleet, until the context ends.
+
+    Notes what goes wrong meanwhile. Raises NoStateError, NotFetchedError, OSError, and as the node's line does.
+    """
+    await _check_state(node)
     with tempfile.TemporaryDirectory(prefix="dnsd-fleet-") as folder:
         path, said = Path(folder) / "replica.db", [""]
+
+        def note(reason: str) -> None:
+            said.append(reason)
+            node.note(reason)
+
         replica, _ = open_replica(path)
         with closing(replica), closing(ReplicaReader(path)) as reader:
-            follower = node.follower(replica, note=said.append)
+            follower = node.follower(replica, note=note)
             await _caught_up(follower, said)
-            yield FetchedState(await in_thread(partial(read_fleet_files, reader, reader.value)), follower.heads, reader)
+            with closing(reader.state()) as state:
+                files = await in_thread(partial(read_fleet_files, state, reader.value))
+            yield FetchedState(files, follower.heads, reader, reader.value(SHARED, META) or b"{}")
+
+
+async def _check_state(node: FleetNode) -> None:
+    """Raises NoStateError, and without an answer NoAnswerError or FleetAwayError at once: a follower would try on."""
+    link = await node.line.link()
+    if not await check_stream(link) or not await Writer(node.line.link).guard(META):
+        raise NoStateError("the fleet has no state yet: `dnsd fleet import` makes it")
 
 
 async def _caught_up(follower: FleetFollower, said: list[str]) -> None:
@@ -54,9 +91,14 @@ async def _caught_up(follower: FleetFollower, said: list[str]) -> None:
     task = asyncio.create_task(follower.run())
     try:
         async with asyncio.timeout(FETCH_S):
+            accounts, since = 0, time.monotonic()
             while not follower.is_caught_up:
                 if task.done():
                     task.result()
+                if len(follower.heads) != accounts or not said[-1]:
+                    accounts, since = len(follower.heads), time.monotonic()
+                if time.monotonic() - since > STALLED_S:
+                    raise NotFetchedError(f"the fleet's state does not come: {said[-1]}")
                 await asyncio.sleep(LOOK_S)
     except TimeoutError:
         raise NotFetchedError(f"the fleet's state did not come within {FETCH_S:g} s: {said[-1]}") from None

@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -28,6 +29,7 @@ from dnsd.fleet.stream import STREAM
 from dnsd.fleet.subjects import ALL_STATE, META, is_state
 from dnsd.fleet.values import ValueFormatError, is_count, json_object
 from dnsd.fleet.writer import REMOVED
+from dnsd.process.tasks import in_thread
 from dnsd.store.replica import Replica
 from dnsd.store.replica_rows import DamagedReplicaError
 
@@ -53,11 +55,15 @@ class RestartError(DnsdError):
 
 @dataclass(frozen=True, slots=True)
 class FollowerSettings:
-    """The name of the consumer, the doors, and how much of the files a state of another epoch may lack."""
+    """The name of the consumer, the doors, and how much of the files a state fetched in place of another may lack.
+
+    `accepts_filling`: whether to follow a state whose first import is not complete, too.
+    """
 
     consumer: str
     doors: Doors
-    max_drop_percent: int = 100
+    max_drop_percent: Callable[[], int] = lambda: 100
+    accepts_filling: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ class FleetMeta:
 class FleetFollower:
     """Follows the state into a replica. `take` gets each step, `note` each new reason for a new beginning.
 
-    `caught_up` is called when the copy has come to have all.
+    `caught_up` is called when the copy has come to have all, and `remark` gets what is odd and keeps nothing up.
     """
 
     def __init__(
@@ -83,6 +89,7 @@ class FleetFollower:
         take: Callable[[Flushed], None],
         note: Callable[[str], None],
         caught_up: Callable[[], None] = lambda: None,
+        remark: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._line = line
         self._replica = replica
@@ -90,6 +97,7 @@ class FleetFollower:
         self._take = take
         self._note = note
         self._caught_up = caught_up
+        self._remark = remark
         self._said = ""
         self._must_fetch = False
         self._has_said_strange = False
@@ -151,18 +159,26 @@ class FleetFollower:
                 subscriptions.append(await link.listen(subject, put))
             is_anew = self._is_anew(meta.epoch)
             pending = await self._begin(link, 0 if is_anew else self._replica.place.seq)
-            self._intake = Intake(
-                self._replica, meta.epoch, is_anew=is_anew, max_drop_percent=self._max_drop_percent(meta)
-            )
+            self._intake = await in_thread(partial(self._new_intake, meta, is_anew=is_anew))
             await _Consumer(self, link, queue, inbox, pending).run()
         finally:
             for one in subscriptions:  # also while it reconnects: it would subscribe again
                 await link.unlisten(one)
 
+    def _new_intake(self, meta: FleetMeta, *, is_anew: bool) -> Intake:
+        """The intake of a consumer; it adds up the copy, which takes a while. Raises ResyncError."""
+        most = self._max_drop_percent(meta)
+        return Intake(self._replica, meta.epoch, self._deliver, is_anew=is_anew, max_drop_percent=most)
+
+    def _deliver(self, step: Flushed) -> None:
+        if step.subjects is None:
+            self._must_fetch = False  # not before: a fetch may be interrupted
+        self._take(step)
+
     def _max_drop_percent(self, meta: FleetMeta) -> int:
-        """How much of the files a copy fetched anew may lack: within one epoch, whatever control has removed."""
-        is_same = self._replica.place.epoch in ("", meta.epoch)
-        return 100 if is_same or meta.is_accepted else self._settings.max_drop_percent
+        """How much of the files a copy fetched anew may lack: the servers may have lost their state."""
+        is_first = not self._replica.place.epoch
+        return 100 if is_first or meta.is_accepted else self._settings.max_drop_percent()
 
     async def _meta(self, link: Link) -> FleetMeta:
         reply = await link.request(self._settings.doors.get + META, within_s=ANSWER_S)
@@ -175,6 +191,8 @@ class FleetFollower:
         epoch = found.get("epoch")
         if not isinstance(epoch, str) or not epoch:
             raise RestartError("the fleet's state has no epoch that this version can read")
+        if found.get("is_filling") is True and not self._settings.accepts_filling:
+            raise RestartError("the first import into the fleet's state is not complete")
         return FleetMeta(epoch, found.get("is_accepted") is True)
 
     def _is_anew(self, epoch: str) -> bool:
@@ -224,11 +242,12 @@ class FleetFollower:
         now = time.time()
         if message and not self._has_said_strange and not is_state(message.subject):
             self._has_said_strange = True
-            self._note(f"a message has a subject that this version cannot read, and is kept: {shown(message.subject)}")
-        for step in self._intake.take(message, now) if message else self._intake.rest(pending, now):
-            if step.subjects is None:
-                self._must_fetch = False  # not before: a fetch may be interrupted
-            self._take(step)
+            what = shown(message.subject)
+            self._remark(f"a message has a subject that this version cannot read, and is kept: {what}")
+        if message:
+            self._intake.take(message, now)
+        else:
+            self._intake.rest(pending, now)
         was_caught_up, self.is_caught_up = self.is_caught_up, not pending and self._intake.is_whole
         if self.is_caught_up and not was_caught_up:
             self._said = ""

@@ -8,7 +8,7 @@ head is awaited, and if there is none, the copy is fetched anew. No sockets; tim
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -60,13 +60,22 @@ class _Waiting:
 class Intake:
     """Takes the messages of one consumer, in their order, into a replica. Its methods raise as the replica's do."""
 
-    def __init__(self, replica: Replica, epoch: str, *, is_anew: bool, max_drop_percent: int = 100) -> None:
-        """Continue the copy, or begin one anew, of a fleet of this epoch.
+    def __init__(
+        self,
+        replica: Replica,
+        epoch: str,
+        deliver: Callable[[Flushed], None],
+        *,
+        is_anew: bool,
+        max_drop_percent: int = 100,
+    ) -> None:
+        """Continue the copy, or begin one anew, of a fleet of this epoch; `deliver` gets each step once it is written.
 
         One anew is served unless it lacks more than `max_drop_percent` of the files that the first one has.
         """
         self._replica = replica
         self._epoch = epoch
+        self._deliver = deliver
         self._sums: dict[str, AccountSum] = {}
         self.heads: dict[str, AccountState] = {}  # of what the copy has, by account
         self._heads_sum = AccountSum()
@@ -98,36 +107,38 @@ class Intake:
         """The sum of all heads, which stands for the whole state."""
         return self._heads_sum.total
 
-    def take(self, message: StateMessage, now: float) -> list[Flushed]:
-        """Take one message, and return the steps that it completes. Raises ResyncError."""
+    def take(self, message: StateMessage, now: float) -> None:
+        """Take one message, and make the steps that it completes. Raises ResyncError."""
+        if not self._continues(message):
+            self._flush_ready(now)
         if not is_state(message.subject):
-            return self._kept(message, now)
+            self._keep(message, now)
+            return
         account = account_of_subject(message.subject)
-        done = [] if self._continues(message) else self._flush_ready(now)
         self._waiting.setdefault(account, _Waiting()).messages[message.subject] = message
         self._last = message.seq
         if message.subject == head_subject(account):
             self._ready.append(account)
             if message.is_last or not self._has_all(message):
-                done += self._flush_ready(now)
-        return done + self._finished(message.pending, now)
+                self._flush_ready(now)
+        self._finish(message.pending, now)
 
-    def rest(self, pending: int, now: float) -> list[Flushed]:
-        """The steps that are complete since no message came for a while. Raises ResyncError."""
-        done = self._flush_ready(now)
+    def rest(self, pending: int, now: float) -> None:
+        """Make the steps that are complete since no message came for a while. Raises ResyncError."""
+        self._flush_ready(now)
         for found in self._waiting.values():  # without a head, though no more is to come
             if not pending and found.doubtful_since is None:
                 found.doubtful_since = now
-        return done + self._finished(pending, now)
+        self._finish(pending, now)
 
-    def _kept(self, message: StateMessage, now: float) -> list[Flushed]:
+    def _keep(self, message: StateMessage, now: float) -> None:
         """Write a message whose subject no version of dnsd makes: no account has it, and no sum counts it."""
-        done = [] if self._continues(message) else self._flush_ready(now)
         self._last = message.seq
         place = ReplicaPlace(self._epoch, self.seq, self._replica.place.caught_up_at)
         self._replica.flush([_change(message, SHARED)], place)
-        done += [] if self._is_anew else [Flushed(frozenset({message.subject}), place)]
-        return done + self._finished(message.pending, now)
+        if not self._is_anew:
+            self._deliver(Flushed(frozenset({message.subject}), place))
+        self._finish(message.pending, now)
 
     def _continues(self, message: StateMessage) -> bool:
         """Whether a message follows the last one in its batch; notes the run of its batch."""
@@ -141,12 +152,12 @@ class Intake:
         head = _head(message)
         return head is not None and bool(message.batch) and self._run[1] == head.first
 
-    def _flush_ready(self, now: float) -> list[Flushed]:
+    def _flush_ready(self, now: float) -> None:
         """Write the accounts whose heads came, in one transaction; those with another sum wait on."""
         accounts = [account for account in self._ready if self._fits(account, now)]
         self._ready = []
         if not accounts:
-            return []
+            return
         messages = [one for account in accounts for one in self._waiting.pop(account).messages.values()]
         changed = [one for one in messages if self._old(one.subject) != one.value]
         place = ReplicaPlace(self._epoch, self.seq, self._replica.place.caught_up_at)
@@ -156,10 +167,11 @@ class Intake:
         self._sums |= sums
         for one, old in heads:
             self._note_head(one.subject, old, one.value, one.seq)
-        return [] if self._is_anew else [Flushed(frozenset(one.subject for one in changed), place)]
+        if not self._is_anew:
+            self._deliver(Flushed(frozenset(one.subject for one in changed), place))
 
-    def _finished(self, pending: int, now: float) -> list[Flushed]:
-        """The step from a copy fetched anew to the served one, once nothing is missing.
+    def _finish(self, pending: int, now: float) -> None:
+        """Make the step from a copy fetched anew to the served one, once nothing is missing.
 
         Raises ResyncError and ShrunkError.
         """
@@ -168,7 +180,7 @@ class Intake:
             if since is not None and now - since > DOUBT_S:
                 raise ResyncError(f"account {account!r} has other objects than its head says")
         if pending or not self.is_whole:
-            return []
+            return
         place = ReplicaPlace(self._epoch, self._last, int(now))
         if self._is_anew:
             before, after = self._replica.counts(OBJECTS)
@@ -176,10 +188,9 @@ class Intake:
                 raise ShrunkError(f"the fleet's new state has {after:,} files, and this copy has {before:,}")
             self._replica.serve_anew(place)
             self._is_anew = False
-            return [Flushed(None, place)]
-        if now - self._replica.place.caught_up_at >= 60:
+            self._deliver(Flushed(None, place))
+        elif now - self._replica.place.caught_up_at >= 60:
             self._replica.flush((), place)
-        return []
 
     def _fits(self, account: str, now: float) -> bool:
         """Whether an account has the sum in its head, with what waits."""

@@ -233,7 +233,11 @@ class _Client(Client):
     """A client that waits for no leave of a silent server: its transport, closed and not aborted, waits for 30 s."""
 
     async def _process_connect_init(self) -> None:
-        await super()._process_connect_init()
+        try:
+            await super()._process_connect_init()
+        except BaseException:
+            _abort(self)  # nats-py leaves it open: a silent server would cost a socket for each attempt
+            raise
         writer = getattr(self._transport, "_io_writer", None)
         if writer and writer.transport.get_extra_info("sslcontext"):
             writer.transport.get_protocol()._over_ssl = True  # else asyncio logs a warning at the connection's end

@@ -72,6 +72,13 @@ def replacement(file: SourceFile, before: SourceFile | None, old_of: ValueOf) ->
         yield from _removed_blocks(before, [block for block in old if block not in {*new}], old_of)
 
 
+def block_subjects(file: SourceFile) -> Iterator[str]:
+    """The subjects of the blocks in which a file travels; none of a small one."""
+    blocks = _list_of(file)
+    prefix = block_prefix(file.key, file.kind) if blocks else ""
+    return (prefix + block.digest.hex() for block in blocks)
+
+
 def _write(subject: str, value: bytes | None, old_of: ValueOf) -> ObjectWrite:
     return ObjectWrite(subject, old_of(account_of_subject(subject), subject), value)
 

@@ -30,29 +30,36 @@ NEEDED: dict[str, Any] = {
 }
 
 
-async def check_stream(link: Link) -> bool:
-    """Whether the stream is there. Raises EngineRefusedError if it is not a fleet's; NoAnswerError."""
+async def check_stream(link: Link) -> int:
+    """The number of servers that keep the stream, 0 without it.
+
+    Raises EngineRefusedError if it is not a fleet's; NoAnswerError.
+    """
     try:
-        info = await link.ask(f"$JS.API.STREAM.INFO.{STREAM}", within_s=MAKE_S)
+        return _checked(await link.ask(f"$JS.API.STREAM.INFO.{STREAM}", within_s=MAKE_S))
     except EngineRefusedError as error:
         if error.code == NOT_FOUND:
-            return False
+            return 0
         raise
-    _check(info)
-    return True
 
 
-async def make_stream(link: Link, replicas: int) -> None:
-    """Make the stream if it is missing. Raises EngineRefusedError, NoAnswerError: then ask again."""
-    if await check_stream(link):
-        return
+async def make_stream(link: Link, replicas: int) -> int:
+    """Make the stream, kept by `replicas` servers, if it is missing; the number of servers that keep it.
+
+    Raises EngineRefusedError, and NoAnswerError: then ask again.
+    """
+    if found := await check_stream(link):
+        return found
     config = {"name": STREAM, "num_replicas": replicas, "max_msg_size": MAX_MESSAGE, **NEEDED}
-    _check(await link.ask(f"$JS.API.STREAM.CREATE.{STREAM}", config, within_s=MAKE_S))
+    return _checked(await link.ask(f"$JS.API.STREAM.CREATE.{STREAM}", config, within_s=MAKE_S))
 
 
-def _check(info: dict[str, Any]) -> None:
+def _checked(info: dict[str, Any]) -> int:
+    """The number of servers that keep a stream. Raises EngineRefusedError if it is not a fleet's."""
     config = info.get("config")
     found = config if isinstance(config, dict) else {}
     if wrong := [name for name, value in NEEDED.items() if found.get(name) != value]:
         shown = ", ".join(f"{name} is {found.get(name)}" for name in wrong)
         raise EngineRefusedError(f"the stream {STREAM} is not one of a fleet of dnsd ({shown}); nothing was written")
+    replicas = found.get("num_replicas")
+    return replicas if isinstance(replicas, int) and replicas > 0 else 1

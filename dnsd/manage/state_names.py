@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 ACTS = "acts"  # a folder, as HISTORY, LOA and PENDING
+FLEET_OP = "fleet_op"  # of a control: the change under way
 HISTORY = "history"
 LOA = "loa"  # has a folder for each account, by id
 PENDING = "pending"

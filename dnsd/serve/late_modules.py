@@ -1,4 +1,4 @@
-"""Modules imported after the start: HTTP once DNS is answered, others at their first use; and those of an edge."""
+"""Modules imported after the start: HTTP once DNS is answered, others at their first use; and those of a fleet."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import importlib
 
 import dns.rdata
 
+from dnsd.settings.role import Role
+
 WEB = "dnsd.web.listener"
-EDGE = "dnsd.fleet.edge_store"
+STORES = {Role.EDGE: "dnsd.fleet.store", Role.CONTROL: "dnsd.fleet.control_store"}
 LATE_MODULES = (
     WEB,
     "dnsd.control.commands",

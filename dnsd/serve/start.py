@@ -42,7 +42,7 @@ from dnsd.process.signals import ignore_signals
 from dnsd.process.state import State, listen_local, take_state
 from dnsd.process.state_folder import give_folder
 from dnsd.process.tasks import in_thread
-from dnsd.serve.late_modules import EDGE, WEB, import_late_modules
+from dnsd.serve.late_modules import STORES, WEB, import_late_modules
 from dnsd.serve.state_content import STATE_NAMES, sound_state
 from dnsd.serve.supervisor import Child, Children, Run, Supervisor
 from dnsd.settings.file import load_settings
@@ -70,8 +70,8 @@ def serve(config: Path) -> int:
     log = Log("supervisor", wait_s=SUPERVISOR_WAIT_S)
     log.format, log.level = settings.log.format, settings.log.level
     code_digest()  # of the code as loaded: by the time another control process is forked, an upgrade may have begun
-    if settings.role is Role.EDGE:
-        _import_edge(config)
+    if settings.role.is_in_fleet:
+        _import_fleet(config, settings.role)
     owner = user_to_assume(settings.user, settings.group)
     udp = available(settings.udp)
     raise_descriptor_limit()
@@ -109,12 +109,12 @@ def _assume(owner: ServerUser | None, folder: Path, log: Log) -> None:
         log.warning("warning: the server runs as root, so an attacker who takes it over is root, too: set `user`")
 
 
-def _import_edge(config: Path) -> None:
-    """Import what an edge has more than a server alone. Raises InvalidDataError."""
+def _import_fleet(config: Path, role: Role) -> None:
+    """Import what a node of a fleet has more than a server alone. Raises InvalidDataError."""
     try:
-        importlib.import_module(EDGE)
+        importlib.import_module(STORES[role])
     except ModuleNotFoundError as error:
-        what = f"an edge needs more packages ({error}): install dnsd[fleet]"
+        what = f"`{role}` needs more packages ({error}): install dnsd[fleet]"
         raise InvalidDataError([Problem(str(config), ("role",), what)]) from None
 
 

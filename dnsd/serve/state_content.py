@@ -11,6 +11,7 @@ from dnsd.manage.brake_file import FILE_NAME as BRAKE
 from dnsd.manage.drain_file import FILE_NAME as DRAINS
 from dnsd.manage.state_names import (
     ACTS,
+    FLEET_OP,
     HISTORY,
     LOA,
     PENDING,
@@ -46,7 +47,16 @@ STATE_FILES = (  # glob patterns
         BRAKE,
         VALIDATIONS,
     ),
-    *(f"{TRAFFIC}*", f"{AUDIT_LOG}*", f"{SNAPSHOT}.*", f"{TOKENS}.*", f"{DRAINS}.*", f"{BRAKE}.*", f"{REPLICA}*"),
+    *(
+        f"{TRAFFIC}*",
+        f"{AUDIT_LOG}*",
+        f"{SNAPSHOT}.*",
+        f"{TOKENS}.*",
+        f"{DRAINS}.*",
+        f"{BRAKE}.*",
+        f"{REPLICA}*",
+        f"{FLEET_OP}*",
+    ),
 )
 STATE_NAMES = (*STATE_FILES, *STATE_FOLDERS, f"{GOOD}.new")  # also a folder that is not finished
 

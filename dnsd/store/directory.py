@@ -134,10 +134,16 @@ class Files:
     files: tuple[SourceFile, ...] = ()
     problems: tuple[Problem, ...] = ()
     limit: SizeLimit = field(default=UNLIMITED, compare=False)  # with which they were read
+    seq: int = field(default=0, compare=False)  # of a fleet's state: the last message that they include
 
     def by_key(self) -> Mapping[str, SourceFile]:
         """The files by the keys of their objects."""
         return self._by_key
+
+    @property
+    def are_on_disk(self) -> bool:
+        """Whether they are files below `root`; a node sees those of a fleet's state in its copy of that."""
+        return not self.seq
 
     def has_same_content(self, other: Files) -> bool:
         """Whether both have the same accounts and contents, in whatever folders."""

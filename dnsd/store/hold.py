@@ -35,7 +35,8 @@ class Served:
     held: Mapping[str, tuple[Problem, ...]]  # the reasons by account: errors with their places
 
 
-MayGo = Callable[[str], bool]  # whether an account barred from the pool may be removed, given the name of its folder
+# Whether an account barred from the pool may be removed, given its folder's name; None: slips were judged elsewhere.
+MayGo = Callable[[str], bool] | None
 Stopped = Mapping[str, tuple[Problem, ...]]  # accounts to hold for another reason than an error, and the reason
 
 
@@ -204,7 +205,7 @@ class _Judge:
 
     def _slipping(self, judged: Judged, held: Accounts) -> Mapping[str, tuple[Problem, ...]]:
         """The accounts, not held yet, that would be taken off their bar from the pool by a slip."""
-        if not (others := self._changed - held):
+        if self._may_go is None or not (others := self._changed - held):
             return {}
         before = self._judge(self._changed).stored.dataset
         found = slips(before, judged.stored.dataset, self._may_go)

@@ -52,7 +52,7 @@ def judge_and_load(
 
 def _slipping(loading: Loading, found: Files, judged: Judged, last: LastGood, may_go: MayGo) -> list[Problem]:
     """The accounts that files without errors would take off their bar from the pool by a slip."""
-    if judged.has_errors:
+    if judged.has_errors or may_go is None:
         return []
     before = last.data
     if before is None:

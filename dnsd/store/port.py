@@ -7,6 +7,7 @@ the server (tokens, history, audit log …) have modules of their own.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,18 @@ class StaleError(DnsdError):
     def __init__(self, keys: Iterable[str] = ()) -> None:
         self.keys = frozenset(keys)
         super().__init__("a file was edited since it was loaded")
+
+
+class OvertakenError(StaleError):
+    """Another server has written the accounts of a change: it may soon be drawn up on that, and overtaken again."""
+
+
+class StoreAwayError(OSError):
+    """The store cannot be reached, or does not tell yet whether a change was made."""
+
+    def __init__(self, words: str, retry_after_s: int) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(errno.EHOSTUNREACH, words)
 
 
 class EvidenceError(OSError):
@@ -104,11 +117,14 @@ class Store(Protocol):
         """Remove what `begin` has written and no `write` has used."""
 
     async def write(self, seen: Seen, edit: FilesEdit, op: Op) -> Seen:
-        """Make an edit, all or nothing and durably, if what it touches is as in `edit.before`; see all with it.
+        """Make an edit, all or nothing and durably, if what it touches is as in `edit.before`; see `seen` with it.
+
+        A store that others write asks the same of all files of the accounts that the edit touches.
 
         `seen` is what was seen last. It may have other files than `edit.before`: of held accounts, the newer ones.
-        With evidence in `op`, `finish` must follow. Raises StaleError, EvidenceError and other OSErrors: then nothing
-        has changed.
+        Others' later edits are not in the result: the caller has not loaded them, and sees them next. With evidence in
+        `op`, `finish` must follow. Raises StaleError, EvidenceError and other OSErrors: then nothing has changed. After
+        a StoreAwayError, the edit may be made, if that cannot be known yet: the store finds out, and settles it.
         """
 
     async def finish(self, op: Op, revision: int) -> None:

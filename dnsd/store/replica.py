@@ -220,7 +220,7 @@ def _make(path: Path) -> None:
     for name in (new, *(Path(f"{base}{extra}") for base in (new, path) for extra in EXTRA)):
         name.unlink(missing_ok=True)
     create_file(new, mode=0o600).close()
-    with closing(sqlite3.connect(new, isolation_level=None)) as db:
+    with sqlite_errors(path), closing(sqlite3.connect(new, isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode=WAL")  # stays with the file
         for statement in (f"PRAGMA application_id={APPLICATION}", f"PRAGMA user_version={FORMAT}", *SCHEMA):
             db.execute(statement)

@@ -26,7 +26,7 @@ PHONE = {"viewport": {"width": 360, "height": 740}}
 WIDE = {"viewport": {"width": 1280, "height": 900}}
 PAGE_S = judged(0.3)
 LARGEST_PLAN_S = judged(0.6)  # of nine thousand zones: half of it compares their answers
-TIMES_FEW = 500  # limit on the CPU time of a page of ten thousand zones, in multiples of a page of a few
+TIMES_FEW = 1000  # CPU time of a page of many, as a multiple of a page of few: a busy machine may double the ratio
 ZONES = 10_000
 
 

@@ -45,9 +45,11 @@ class Copy:
         self.times_whole = 0
         self.steps: list[Flushed] = []
         self.replica = replica
-        settings = FollowerSettings("test", control_doors("test"), max_drop_percent)
+        settings = FollowerSettings("test", control_doors("test"), lambda: max_drop_percent)
         take, note = self.steps.append, self.said.append
-        self.follower = FleetFollower(line, replica, settings, take=take, note=note, caught_up=self._note_whole)
+        self.follower = FleetFollower(
+            line, replica, settings, take=take, note=note, caught_up=self._note_whole, remark=note
+        )
 
     def _note_whole(self) -> None:
         self.times_whole += 1
@@ -176,9 +178,13 @@ def test_an_older_state_of_the_servers_is_found(server: NatsServer, tmp_path: Pa
             shutil.rmtree(tmp_path / "n0")
             (tmp_path / "backup").rename(tmp_path / "n0")
             server.start()
-            async with copy_in(tmp_path, second) as copy:
-                await copy.becomes(old)
+            async with copy_in(tmp_path, second, max_drop_percent=49) as copy:  # it lacks half of the files
+                while not any("the fleet's new state has 1 files" in said for said in copy.said):
+                    await asyncio.sleep(0.05)
                 assert "the servers have an older state than this copy" in copy.said
+                assert copy.values() == state.values
+            async with copy_in(tmp_path, second, max_drop_percent=50) as copy:
+                await copy.becomes(old)
 
     run(test())
 

@@ -503,7 +503,10 @@ WALL_CLOCKS = {
     "manage/audit.py": "time of a loss of entries, for people",
     "source.py": "compared with the times of files, which use that clock",
     "cli/fleet.py": "certificates begin and expire at a time of day",
-    "fleet/edge_store.py": "papers end at a time of day, and files' times are theirs",
+    "fleet/store.py": "papers end at a time of day, and files' times are theirs",
+    "fleet/import_judge.py": "as a reload, it is judged at a time of day",
+    "fleet/node.py": "papers end at a time of day",
+    "fleet/op_journal.py": "servers know a change for a day, also over restarts",
     "fleet/follower.py": "an absence outlives restarts, and the servers keep marks of deletions for days",
     "fleet/writer.py": "time of a commit, for people",
 }

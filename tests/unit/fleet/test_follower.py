@@ -26,7 +26,7 @@ def follower(tmp_path: Path) -> Iterator[FleetFollower]:
         replica.flush((), ReplicaPlace("e", 90, 1))
         settings = FollowerSettings("test", control_doors("test"))
         follower = FleetFollower(Line(LinkSettings("n", ())), replica, settings, take=print, note=print)
-        follower._intake = Intake(replica, "e", is_anew=False)
+        follower._intake = Intake(replica, "e", print, is_anew=False)
         yield follower
 
 

@@ -6,6 +6,7 @@ import random
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,14 +63,32 @@ class Stream:
         return found._replace(pending=len(rest) - 1)
 
 
+class Taking(Intake):
+    """An intake that notes its steps."""
+
+    def __init__(self, replica: Replica, epoch: str, *, is_anew: bool) -> None:
+        self._steps: list[Flushed] = []
+        super().__init__(replica, epoch, self._steps.append, is_anew=is_anew)
+
+    def took(self, message: StateMessage, now: float) -> list[Flushed]:
+        self._steps.clear()
+        self.take(message, now)
+        return [*self._steps]
+
+    def rested(self, pending: int, now: float) -> list[Flushed]:
+        self._steps.clear()
+        self.rest(pending, now)
+        return [*self._steps]
+
+
 def objects_of(replica: Replica) -> dict[str, bytes]:
     return {one.subject: one.value for one in replica.objects() if not one.subject.startswith("dnsd.s.h")}
 
 
-def drained(stream: Stream, intake: Intake, seq: int = 0) -> list[Flushed]:
+def drained(stream: Stream, intake: Taking, seq: int = 0) -> list[Flushed]:
     done = []
     while message := stream.after(seq):
-        done += intake.take(message, CAUGHT_UP)
+        done += intake.took(message, CAUGHT_UP)
         seq = message.seq
     return done
 
@@ -82,7 +101,7 @@ def replica(tmp_path: Path) -> Replica:
 
 
 def test_a_commit_is_one_step_at_its_head(replica: Replica) -> None:
-    stream, intake = Stream(), Intake(replica, "e", is_anew=True)
+    stream, intake = Stream(), Taking(replica, "e", is_anew=True)
     stream.commit({X: b"1"})
     assert [step.subjects for step in drained(stream, intake)] == [None]
     before = stream.seq
@@ -94,7 +113,7 @@ def test_a_commit_is_one_step_at_its_head(replica: Replica) -> None:
 
 
 def test_a_commit_of_two_accounts_is_one_step_if_all_of_it_comes(replica: Replica) -> None:
-    stream, intake = Stream(), Intake(replica, "e", is_anew=True)
+    stream, intake = Stream(), Taking(replica, "e", is_anew=True)
     stream.commit({X: b"1", Z: b"1"})
     drained(stream, intake)
     before = stream.seq
@@ -106,7 +125,7 @@ def test_a_commit_of_two_accounts_is_one_step_if_all_of_it_comes(replica: Replic
 
 
 def test_a_commit_of_which_a_part_is_replaced_waits_for_each_head(replica: Replica) -> None:
-    stream, intake = Stream(), Intake(replica, "e", is_anew=True)
+    stream, intake = Stream(), Taking(replica, "e", is_anew=True)
     stream.commit({X: b"1", Z: b"1"})
     drained(stream, intake)
     before = stream.seq
@@ -118,21 +137,21 @@ def test_a_commit_of_which_a_part_is_replaced_waits_for_each_head(replica: Repli
 
 
 def test_the_place_lacks_nothing_that_waits(replica: Replica) -> None:
-    stream, intake = Stream(), Intake(replica, "e", is_anew=True)
+    stream, intake = Stream(), Taking(replica, "e", is_anew=True)
     stream.commit({Z: b"0"})
     drained(stream, intake)
     x = StateMessage(X, b"1", 10, 5, "b1", 2)
-    intake.take(x, CAUGHT_UP)
+    intake.took(x, CAUGHT_UP)
     head = AccountHead("o", 1, AccountSum().changed(Z, None, b"2"), 2)
-    intake.take(StateMessage(Z, b"2", 20, 4, "b2", 2), CAUGHT_UP)
-    intake.take(StateMessage(head_subject("other"), head.packed(), 21, 3, "b2", 3, True), CAUGHT_UP)
+    intake.took(StateMessage(Z, b"2", 20, 4, "b2", 2), CAUGHT_UP)
+    intake.took(StateMessage(head_subject("other"), head.packed(), 21, 3, "b2", 3, True), CAUGHT_UP)
     assert (replica.place.seq, intake.seq, intake.is_whole) == (9, 9, False)
     assert objects_of(replica) == {Z: b"2"}
     replica.close()
 
 
 def test_an_account_with_another_sum_is_not_written_and_then_fetched_anew(replica: Replica) -> None:
-    stream, intake = Stream(), Intake(replica, "e", is_anew=True)
+    stream, intake = Stream(), Taking(replica, "e", is_anew=True)
     stream.commit({X: b"1", Y: b"1"})
     drained(stream, intake)
     before = stream.seq
@@ -140,27 +159,27 @@ def test_an_account_with_another_sum_is_not_written_and_then_fetched_anew(replic
     del stream.messages[Y]  # lost by the servers
     assert drained(stream, intake, before) == []
     assert objects_of(replica) == {X: b"1", Y: b"1"}
-    assert intake.rest(0, CAUGHT_UP + DOUBT_S) == []
+    assert intake.rested(0, CAUGHT_UP + DOUBT_S) == []
     with pytest.raises(ResyncError, match="account 'acme' has other objects than its head says"):
-        intake.rest(0, CAUGHT_UP + DOUBT_S + 1)
+        intake.rested(0, CAUGHT_UP + DOUBT_S + 1)
     replica.close()
 
 
 def test_objects_without_a_head_are_not_written(replica: Replica) -> None:
-    intake = Intake(replica, "e", is_anew=True)
-    assert intake.take(StateMessage(X, b"1", 1, 0), CAUGHT_UP) == []
-    assert intake.rest(0, CAUGHT_UP) == []
+    intake = Taking(replica, "e", is_anew=True)
+    assert intake.took(StateMessage(X, b"1", 1, 0), CAUGHT_UP) == []
+    assert intake.rested(0, CAUGHT_UP) == []
     with pytest.raises(ResyncError):
-        intake.rest(0, CAUGHT_UP + DOUBT_S + 1)
+        intake.rested(0, CAUGHT_UP + DOUBT_S + 1)
     assert replica.is_anew
     replica.close()
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", None])
 def test_a_head_that_no_version_wrote_is_not_believed(replica: Replica, value: bytes | None) -> None:
-    intake = Intake(replica, "e", is_anew=True)
-    intake.take(StateMessage(X, b"1", 1, 1), CAUGHT_UP)
-    assert intake.take(StateMessage(head_subject("acme"), value, 2, 0), CAUGHT_UP) == []
+    intake = Taking(replica, "e", is_anew=True)
+    intake.took(StateMessage(X, b"1", 1, 1), CAUGHT_UP)
+    assert intake.took(StateMessage(head_subject("acme"), value, 2, 0), CAUGHT_UP) == []
     assert replica.is_anew
     replica.close()
 
@@ -171,41 +190,41 @@ def test_a_copy_that_is_not_what_its_heads_say_is_not_continued(replica: Replica
         replica.flush(
             [KeptObject("acme", X, 1, b"1"), KeptObject("acme", head_subject("acme"), 2, head)], ReplicaPlace("e", 2, 1)
         )
-        assert Intake(replica, "e", is_anew=False).heads["acme"].seq == 2
+        assert Taking(replica, "e", is_anew=False).heads["acme"].seq == 2
         replica.flush([KeptObject("acme", X, 1, b"other")], ReplicaPlace("e", 2, 1))
         with pytest.raises(ResyncError, match="than its head says"):
-            Intake(replica, "e", is_anew=False)
+            Taking(replica, "e", is_anew=False)
         replica.flush([KeptObject("other", Z, 1, b"1"), KeptObject("acme", X, 1, b"1")], ReplicaPlace("e", 2, 1))
         with pytest.raises(ResyncError, match="without a head"):
-            Intake(replica, "e", is_anew=False)
+            Taking(replica, "e", is_anew=False)
 
 
 @pytest.mark.parametrize("subject", ["dnsd.s.o.acme.map.a~b", "dnsd.s.o.acme.map.=zz", "dnsd.s.o..x", "dnsd.s.o.=.x"])
 def test_a_subject_that_no_version_makes_is_kept_and_in_no_sum(replica: Replica, subject: str) -> None:
-    stream, intake = Stream(), Intake(replica, "e", is_anew=True)
+    stream, intake = Stream(), Taking(replica, "e", is_anew=True)
     stream.commit({X: b"1"})
     drained(stream, intake)
     seq = stream.seq
-    assert intake.take(StateMessage(subject, b"odd", seq + 1, 0), CAUGHT_UP) == [
+    assert intake.took(StateMessage(subject, b"odd", seq + 1, 0), CAUGHT_UP) == [
         Flushed(frozenset({subject}), ReplicaPlace("e", seq + 1, CAUGHT_UP))
     ]
-    again = Intake(replica, "e", is_anew=False)
+    again = Taking(replica, "e", is_anew=False)
     assert (objects_of(replica), again.heads_sum) == ({X: b"1", subject: b"odd"}, intake.heads_sum)
-    again.take(StateMessage(subject, None, seq + 2, 0), CAUGHT_UP)
+    again.took(StateMessage(subject, None, seq + 2, 0), CAUGHT_UP)
     assert (objects_of(replica), replica.place.seq) == ({X: b"1"}, seq + 2)
     replica.close()
 
 
 def test_a_half_filled_copy_never_takes_the_place_of_the_whole_one(replica: Replica) -> None:
-    stream, intake = Stream(), Intake(replica, "e", is_anew=True)
+    stream, intake = Stream(), Taking(replica, "e", is_anew=True)
     stream.commit({X: b"1", Z: b"1"})
     drained(stream, intake)
-    half = Intake(replica, "e", is_anew=True)
+    half = Taking(replica, "e", is_anew=True)
     first = stream.after(0)
     assert first
-    assert half.take(first, CAUGHT_UP) == []
-    intake = Intake(replica, "e", is_anew=False)  # the copy is continued
-    assert intake.rest(0, CAUGHT_UP) == []
+    assert half.took(first, CAUGHT_UP) == []
+    intake = Taking(replica, "e", is_anew=False)  # the copy is continued
+    assert intake.rested(0, CAUGHT_UP) == []
     assert (objects_of(replica), replica.is_anew) == (stream.values, False)
     before = stream.seq
     stream.commit({Y: b"2"})
@@ -219,7 +238,7 @@ def test_a_follower_that_is_behind_never_writes_a_mixture(tmp_path: Path, seed: 
     draw = random.Random(seed)
     stream = Stream()
     replica, _ = open_replica(tmp_path / "replica.db")
-    intake, seq = Intake(replica, "e", is_anew=True), 0
+    intake, seq = Taking(replica, "e", is_anew=True), 0
     subjects = [f"dnsd.s.o.{account}.map.{name}" for account in "abc" for name in "xyz"]
     for _ in range(60):
         for _ in range(draw.choice([0, 1, 1, 3])):
@@ -227,15 +246,15 @@ def test_a_follower_that_is_behind_never_writes_a_mixture(tmp_path: Path, seed: 
             stream.commit({one: draw.choice([None, draw.randbytes(4), draw.randbytes(4)]) for one in chosen})
         for _ in range(draw.choice([0, 1, 2, 5, 50])):
             if message := stream.after(seq):
-                intake.take(message, CAUGHT_UP)
+                intake.took(message, CAUGHT_UP)
                 seq = message.seq
                 judge(replica, stream)
         if draw.random() < 0.1:  # killed: a new consumer begins after the place
             is_anew = not replica.place.epoch
-            intake = Intake(replica, "e", is_anew=is_anew)
+            intake = Taking(replica, "e", is_anew=is_anew)
             seq = 0 if is_anew else replica.place.seq
     while message := stream.after(seq):
-        intake.take(message, CAUGHT_UP)
+        intake.took(message, CAUGHT_UP)
         seq = message.seq
     assert (objects_of(replica), replica.place.seq) == (stream.values, stream.seq)
     replica.close()
@@ -248,3 +267,27 @@ def judge(replica: Replica, stream: Stream) -> None:
         part = {key: value for key, value in found.items() if account_of_subject(key) == account}
         states = [{key: one[key] for key in one if account_of_subject(key) == account} for one in stream.states]
         assert part in [{}, *states]
+
+
+def test_a_step_that_is_written_is_told_though_the_next_write_fails(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, intake = Stream(), Taking(replica, "e", is_anew=True)
+    stream.commit({X: b"1"})
+    drained(stream, intake)
+    seq = stream.seq
+    replica.flush((), replica.place._replace(caught_up_at=int(CAUGHT_UP) - 100))  # the time is to be noted again
+    stream.commit({X: b"2"})
+    real, writes = replica.flush, list[ReplicaPlace]()
+
+    def flush(changes: Any, place: ReplicaPlace) -> None:
+        writes.append(place)
+        if len(writes) == 2:
+            raise OSError(28, "No space left on device")
+        real(changes, place)
+
+    monkeypatch.setattr(replica, "flush", flush)
+    with pytest.raises(OSError, match="No space left"):
+        drained(stream, intake, seq)
+    assert objects_of(replica) == {X: b"2"}
+    assert [step.subjects for step in intake._steps] == [frozenset({X, head_subject("acme")})]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from dnsd.store import replica as replica_module
 from dnsd.store.replica import Replica, open_replica
 from dnsd.store.replica_rows import DamagedReplicaError, KeptObject, Removal, ReplicaPlace
 
@@ -306,3 +307,10 @@ def test_a_kill_leaves_whole_flushes_and_loses_none(tmp_path: Path) -> None:
         assert place.seq in (said[-1], said[-1] + 1)
         assert [(found.subject, found.seq) for found in objects] == [(name, place.seq) for name in "abcdefgh"]
         assert {found.value for found in objects} == {b"%d" % place.seq * 50}
+
+
+def test_a_copy_that_cannot_be_made_is_an_error_of_the_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors of SQLite go no further than this module: the server answers on."""
+    monkeypatch.setattr(replica_module, "SCHEMA", ["no SQL"])
+    with pytest.raises(DamagedReplicaError):
+        open_replica(tmp_path / "replica.db")

@@ -1,6 +1,6 @@
-"""The store of an edge: the accounts' files of a fleet, read from the edge's copy of the state, which it follows.
+"""The accounts' files of a fleet as a node's store: read from the node's copy of the state, which it follows.
 
-An edge writes nothing. Without the fleet's servers it goes on with the copy as it is.
+Without the fleet's servers, a node goes on with the copy as it is.
 """
 
 from __future__ import annotations
@@ -8,16 +8,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from dnsd.errors import DnsdError, shown
 from dnsd.fleet.files import changed_fleet_files, read_fleet_files
+from dnsd.fleet.follower import FleetFollower
 from dnsd.fleet.identity import IdentityError, load_identity
 from dnsd.fleet.intake import Flushed
-from dnsd.fleet.node import edge_node
+from dnsd.fleet.node import FleetNode, edge_node
 from dnsd.log import Log
 from dnsd.manage.state_names import REPLICA
 from dnsd.process.garbage import garbage_paused
@@ -27,8 +30,8 @@ from dnsd.store.directory import FileKind, Files, SourceFile
 from dnsd.store.files_edit import FilesEdit
 from dnsd.store.folder import read_file
 from dnsd.store.port import Noted, Op, Seen
-from dnsd.store.replica import open_replica
-from dnsd.store.replica_reader import ReplicaReader
+from dnsd.store.replica import Replica, open_replica
+from dnsd.store.replica_reader import ReplicaReader, ReplicaState
 from dnsd.store.replica_rows import DamagedReplicaError
 from dnsd.store.write import BegunFile, FileChange
 
@@ -37,69 +40,90 @@ NOT_HERE = "the fleet's state has not come yet"
 READ_ONLY = "an edge changes nothing: send changes to the fleet's source"
 
 
-class EdgeStore:
+class FleetStore:
     """Follows a fleet while `run` runs."""
 
-    def __init__(self, config: Path, state: Path, settings: Settings, log: Log) -> None:
-        """`config` is the settings file; `settings` are those of the server's start, which has a fleet."""
+    def __init__(
+        self, config: Path, state: Path, settings: Settings, log: Log, open_node: Callable[[], FleetNode]
+    ) -> None:
+        """`config` is the settings file; `settings` are those of the server's start, which has a fleet.
+
+        `open_node` makes the node with its connection, and raises IdentityError.
+        """
         assert settings.fleet
         self._config = config
         self._path = state / REPLICA
-        self._fleet = settings.fleet
-        self._max_drop_percent = settings.reload.max_drop_percent
+        self._identity = settings.fleet.identity_folder(config)
+        self._open_node = open_node
         self._log = log
         self._problem = ""  # the reason why the copy may not be what the fleet has; empty without one
         self._reader: ReplicaReader | None = None
+        self._node: FleetNode | None = None
+        self._follower: FleetFollower | None = None
         self._moved = asyncio.Event()
         self._changed: set[str] | None = None  # subjects of objects changed since `_files`; None: all
         self._files: Files | None = None
         self._settings: SourceFile | None = None
         self._looking = asyncio.Lock()
+        self._is_tried = asyncio.Event()  # the copy was opened, or cannot be
         self._is_damaged = asyncio.Event()  # the copy is to be opened anew
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def problems(self) -> list[str]:
         """The reason why the copy may not be what the fleet has, and the end of the edge's papers if it is near."""
         return [*([f"fleet: {self._problem}"] if self._problem else ()), *self._papers()]
 
     def _papers(self) -> Iterator[str]:
-        folder = self._fleet.identity_folder(self._config)
         try:
-            identity = load_identity(folder)
+            identity = load_identity(self._identity)
         except (IdentityError, OSError) as error:
             yield f"fleet: {error}"
             return
         if datetime.now(UTC) >= identity.renew_at():
             end = f"{identity.expires:%Y-%m-%d %H:%M} UTC"
-            yield f"fleet: the papers in {shown(folder)} are valid until {end}: use `dnsd fleet edge` to renew them"
+            yield f"fleet: the papers in {shown(self._identity)} are valid until {end}: renew them (`dnsd fleet`)"
 
     async def run(self) -> None:
         """Keep the copy like the fleet's state, until cancelled."""
+        self._loop = asyncio.get_running_loop()
         while True:
             try:
-                await self._follow()
+                await self._open_and_follow()
             except (DnsdError, OSError) as error:
-                if self._problem != str(error):
-                    self._note(str(error))
+                self._note(str(error))
+            self._is_tried.set()
             await asyncio.sleep(AGAIN_S)
 
-    async def _follow(self) -> None:
-        """Follow until the copy turns out to be damaged. Raises DamagedReplicaError, IdentityError and OSError."""
+    async def _open_and_follow(self) -> None:
+        """Open the copy, and follow until it turns out to be damaged. Raises DamagedReplicaError and OSError."""
         self._is_damaged.clear()
         replica, problem = await in_thread(partial(open_replica, self._path))
-        if problem:
-            self._log.error(problem)
-        self._reader, self._changed = ReplicaReader(self._path), None
-        self._moved.set()
         try:
-            identity = self._fleet.identity_folder(self._config)
-            node = edge_node(identity, self._fleet.servers, max_drop_percent=self._max_drop_percent)
-            follower = node.follower(replica, take=self._take, note=self._note, caught_up=self._note_whole)
-            try:
-                await run_until(self._is_damaged, [follower.run()])
-            finally:
-                await node.line.close()
+            if problem:
+                self._log.error(problem)
+            self._reader, self._changed = ReplicaReader(self._path), None
+            self._is_tried.set()
+            self._moved.set()
+            while not self._is_damaged.is_set():
+                try:
+                    await self._follow(replica)
+                except (IdentityError, OSError) as error:  # of the papers, which may be replaced
+                    self._note(str(error))
+                    await asyncio.sleep(AGAIN_S)
         finally:
             replica.close()
+
+    async def _follow(self, replica: Replica) -> None:
+        """Follow until the copy turns out to be damaged. Raises IdentityError, DamagedReplicaError and OSError."""
+        self._node = node = await in_thread(self._open_node)
+        self._follower = node.follower(
+            replica, take=self._take, note=self._note, caught_up=self._note_whole, remark=self._remark
+        )
+        try:
+            await run_until(self._is_damaged, [self._follower.run()])
+        finally:
+            self._node = None
+            await node.line.close()
 
     def _take(self, step: Flushed) -> None:
         if step.subjects is None:
@@ -109,8 +133,12 @@ class EdgeStore:
         self._moved.set()
 
     def _note(self, reason: str) -> None:
-        self._problem = reason
-        self._log.warning(f"warning: fleet: {reason}")
+        if reason != self._problem:
+            self._problem = reason
+            self._log.warning(f"warning: fleet: {reason}")
+
+    def _remark(self, text: str) -> None:
+        self._log.warning(f"warning: fleet: {text}")
 
     def _note_whole(self) -> None:
         if self._problem:
@@ -124,24 +152,31 @@ class EdgeStore:
         try:
             return self._reader.value(account, subject)
         except DamagedReplicaError as error:
+            if self._loop:  # in a thread, perhaps
+                self._loop.call_soon_threadsafe(self._is_damaged.set)
             raise OSError(errno.EIO, str(error)) from None
 
     async def arrival(self) -> bool:
-        """Wait for the copy to have a state."""
+        """Wait for the copy to have files, or other ones than those that could not be used."""
+        await self.changed(AGAIN_S)
         while (await self.look(None)).files is None:
             await self.changed(AGAIN_S)
         return True
 
     async def open(self, known: Seen | None = None, *, noted: Noted, is_patient: bool = False) -> Seen:
-        """See the files in the copy."""
+        """See the files in the copy, once that was opened."""
+        await self._is_tried.wait()
         return await self.look(known)
 
     async def look(self, known: Seen | None) -> Seen:
-        """See the files in the copy: each state of it is whole."""
+        """See the files in the copy, of one state."""
         async with self._looking:
             changed, self._changed = self._changed, set()
             try:
-                self._files = await in_thread(partial(self._read, changed))
+                # Here, as the follower writes in this thread: the state has what `changed` names, and nothing later.
+                state = self._reader.state() if self._reader else None
+                if state:
+                    self._files = await in_thread(partial(self._read, state, changed))
             except (DamagedReplicaError, OSError) as error:
                 self._changed = None
                 self._note(str(error))
@@ -175,32 +210,44 @@ class EdgeStore:
         return self._settings
 
     @garbage_paused()
-    def _read(self, changed: set[str] | None) -> Files | None:
-        reader = self._reader
-        if reader is None:
-            return self._files
-        with reader.one_state() as place:
-            if not place.epoch:
-                return None
-            if changed is None or self._files is None:
-                return read_fleet_files(reader, self._value)
-            if not changed:
-                return self._files
-            return changed_fleet_files(self._files, changed, reader, self._value)
+    def _read(self, state: ReplicaState, changed: set[str] | None) -> Files | None:
+        """The files of a state."""
+        with closing(state):
+            files = self._files
+            if not state.place.epoch:  # a copy that is fetched anew, in the place of a damaged one
+                return files
+            if changed is None or files is None:
+                files = read_fleet_files(state, self._value)
+            elif changed:
+                files = changed_fleet_files(files, changed, state, self._value)
+            return files if files.seq == state.place.seq else replace(files, seq=state.place.seq)
 
     async def begin(self, changes: Sequence[FileChange]) -> Sequence[BegunFile]:
-        """Begin nothing."""
+        """Begin nothing: a commit is one batch."""
         return ()
 
     async def forget(self, begun: Sequence[BegunFile]) -> None:
         """Nothing was begun."""
 
+    async def keep_times(self, files: Files, previous: Files) -> None:
+        """Files have the times that they have in the fleet."""
+
     async def write(self, seen: Seen, edit: FilesEdit, op: Op) -> Seen:
-        """Raise OSError."""
+        """Raise OSError: an edge writes nothing."""
         raise OSError(errno.EROFS, READ_ONLY)
 
     async def finish(self, op: Op, revision: int) -> None:
         """Nothing was written."""
 
-    async def keep_times(self, files: Files, previous: Files) -> None:
-        """Files have the times that they have in the fleet."""
+
+def edge_store(
+    config: Path, state: Path, settings: Settings, log: Log, max_drop_percent: Callable[[], int]
+) -> FleetStore:
+    """The store of an edge; the other parameters are as for `FleetStore`, and `edge_node`."""
+    fleet = settings.fleet
+    assert fleet
+
+    def open_node() -> FleetNode:
+        return edge_node(fleet.identity_folder(config), fleet.servers, max_drop_percent)
+
+    return FleetStore(config, state, settings, log, open_node)
