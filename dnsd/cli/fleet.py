@@ -86,13 +86,8 @@ def renew_command(folder: Path, name: str) -> None:
     from dnsd.fleet.root import load_root
 
     try:
-        root = load_root(folder)
-        if name in root.controls:
-            root.renew_control(name, now=datetime.now(UTC))
-            click.echo(f"renewed {printable(str(folder / 'controls' / name))}")
-        if name not in root.controls or name in {server.name for server in root.servers}:
-            root.renew_server(name, now=datetime.now(UTC))
-            click.echo(f"renewed {printable(str(folder / 'servers' / name))}")
+        for renewed in load_root(folder).renew(name, now=datetime.now(UTC)):
+            click.echo(f"renewed {printable(str(folder / renewed))}")
     except (DnsdError, OSError) as error:
         _fail(error)
 

@@ -12,11 +12,12 @@ import click
 
 from dnsd.cli.fleet import fleet_commands
 from dnsd.cli.options import config_option
-from dnsd.cli.show import fail, say
+from dnsd.cli.show import fail, report, say
 from dnsd.errors import DnsdError, InvalidDataError, printable
 from dnsd.progress import progress_on
 
 if TYPE_CHECKING:
+    from dnsd.fleet.export_files import ExportedFiles
     from dnsd.fleet.node import FleetNode
     from dnsd.settings.server import Settings
 
@@ -26,13 +27,14 @@ T = TypeVar("T")
 @fleet_commands.command("import")
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @config_option
-@click.option("--force", is_flag=True, help="Also if more than `reload.max_drop_percent` of the fleet's files go.")
+@click.option("--force", is_flag=True, help="Also a change that guard or brake refuse, as `dnsd reload --force`.")
 def import_command(folder: Path, config: Path, *, force: bool) -> None:
     """Make the fleet's files those of FOLDER, a folder of accounts.
 
-    Checks them first as `dnsd check` does. Sends the files that differ, and removes those that FOLDER does not have: of
-    each account, edges see all of it or nothing. The section `fleet` of the settings has the servers, and a control's
-    identity.
+    Checks them first as `dnsd check` does, and judges the change as a reload does, by guard and brake. Sends the files
+    that differ, and removes those that FOLDER does not have. Edges see a change of an account at once, unless it is of
+    more than some 1,000 files: that comes in parts. The section `fleet` of the settings has the servers, and a
+    control's identity. Exit status 3: no server answers.
     """
     from dnsd.app import load
 
@@ -41,15 +43,13 @@ def import_command(folder: Path, config: Path, *, force: bool) -> None:
             loaded = load(config, {**os.environ, "DNSD_DATA": str(folder.absolute())}, progress=progress)
     except InvalidDataError as error:
         fail(error)
-    settings = loaded.settings
-    percent = 100 if force else settings.reload.max_drop_percent
 
     def work(node: FleetNode, servers: int) -> Coroutine[Any, Any, tuple[int, int, int]]:
         from dnsd.fleet.import_files import import_files
 
-        return import_files(node, loaded.files, replicas=servers, max_drop_percent=percent)
+        return import_files(node, loaded, replicas=servers, is_forced=force)
 
-    new, changed, removed = _as_control(settings, config, work)
+    new, changed, removed = _as_control(loaded.settings, config, work)
     click.echo(f"{new:,} new, {changed:,} changed, {removed:,} removed")
 
 
@@ -59,15 +59,21 @@ def import_command(folder: Path, config: Path, *, force: bool) -> None:
 def export_command(folder: Path, config: Path) -> None:
     """Write the fleet's files into the new folder FOLDER, with their times.
 
-    The section `fleet` of the settings has the servers, and a control's identity.
+    FOLDER appears once it is whole. A file that cannot be written is named; the others are there, and the exit status
+    is 1. The section `fleet` of the settings has the servers, and a control's identity.
     """
 
-    def work(node: FleetNode, servers: int) -> Coroutine[Any, Any, int]:
+    def work(node: FleetNode, servers: int) -> Coroutine[Any, Any, ExportedFiles]:
         from dnsd.fleet.export_files import export_files
 
         return export_files(node, folder)
 
-    click.echo(f"{_as_control(_settings(config), config, work):,} files")
+    done = _as_control(_settings(config), config, work)
+    for problem in done.problems:
+        say(printable(problem))
+    click.echo(f"{done.number:,} files")
+    if done.problems:
+        sys.exit(1)
 
 
 @fleet_commands.command("accept-shrink")
@@ -107,9 +113,26 @@ def _as_control(settings: Settings, config: Path, work: Callable[[FleetNode, int
         from dnsd.fleet.node import as_control
 
         identity = fleet.identity_folder(config)
-        return as_control(identity, fleet.servers, lambda node: work(node, len(fleet.servers)))
+        return as_control(identity, fleet.servers, lambda node: work(node, len(fleet.servers)), note=_note)
     except ModuleNotFoundError as error:
         say(f"{error}: install dnsd[fleet]")
+    except InvalidDataError as error:  # of guard or brake
+        report(error.problems)
+        say("nothing was changed")
     except (DnsdError, OSError) as error:
         say(printable(str(error)))
+        sys.exit(_status(error))
     sys.exit(1)
+
+
+def _note(text: str) -> None:
+    say(printable(text))
+
+
+def _status(error: Exception) -> int:
+    """The exit status: 3 if no server answers."""
+    from dnsd.fleet.fetch import NotFetchedError
+    from dnsd.fleet.link import NoAnswerError
+    from dnsd.fleet.writer import FleetAwayError
+
+    return 3 if isinstance(error, NoAnswerError | FleetAwayError | NotFetchedError) else 1

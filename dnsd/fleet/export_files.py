@@ -1,16 +1,20 @@
-"""Write a fleet's files into a new folder, octet for octet and with their times."""
+"""Write a fleet's files into a new folder, octet for octet and with their times; it appears once it is whole."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from dnsd.errors import DnsdError
 from dnsd.fleet.fetch import fetched_state
 from dnsd.fleet.node import FleetNode
 from dnsd.process.tasks import in_thread
-from dnsd.store.directory import Files, path_of
+from dnsd.store.directory import Files, SourceFile, path_of
 from dnsd.store.text_file import FileChangedError
 from dnsd.whole_file import create_file, sync
 
@@ -19,27 +23,54 @@ class NotExportedError(DnsdError):
     """Files that cannot be written; the message says why."""
 
 
-async def export_files(node: FleetNode, folder: Path) -> int:
-    """Write all files; the number of them. Raises NotExportedError, OSError and the errors of `fetched_state`."""
+class ExportedFiles(NamedTuple):
+    """The number of the files written, and the reasons why others could not be."""
+
+    number: int
+    problems: tuple[str, ...]
+
+
+async def export_files(node: FleetNode, folder: Path) -> ExportedFiles:
+    """Write all files. Raises NotExportedError, OSError and the errors of `fetched_state`: then there is no folder."""
     if os.path.lexists(folder):
         raise NotExportedError(f"{folder} exists, and nothing was written: choose a new name")
     async with fetched_state(node) as state:
-        await in_thread(partial(_write_all, state.files, folder))
-        return len(state.files.files)
+        if state.is_filling:
+            raise NotExportedError("the first import is not complete, and nothing was written: import again")
+        problems = await in_thread(partial(_write_folder, state.files, folder))
+        return ExportedFiles(len(state.files.files) - len(problems), problems)
 
 
-def _write_all(files: Files, folder: Path) -> None:
-    folder.mkdir(mode=0o700)
+def _write_folder(files: Files, folder: Path) -> tuple[str, ...]:
+    """Write the files into a temporary folder, which takes its name once it is on disk; the problems of others."""
+    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))  # for its owner alone
+    try:
+        problems = tuple(_write_all(files, new))
+        os.sync()  # once: file by file, it would take minutes
+        os.rename(new, folder)  # fails where a folder with content has come meanwhile
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    sync(folder.parent)
+    return problems
+
+
+def _write_all(files: Files, folder: Path) -> Iterator[str]:
     for file in files.files:
         if file.problem:
-            raise NotExportedError(f"{file.path}: {file.problem.message}; the files before it were written")
+            yield f"{file.path}: {file.problem.message}"
+            continue
         path = Path(path_of(str(folder), file.key, file.kind))
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with create_file(path, mode=0o600) as out:
-                for number in range(len(file.content.blocks)):
-                    out.write(file.block_reader()(number))
+            _write(file, path)
         except FileChangedError:
-            raise NotExportedError(f"{file.path}: its blocks did not come; the files before it were written") from None
-        os.utime(path, (file.modified, file.modified))
-    sync(folder)
+            path.unlink()
+            yield f"{file.path}: its blocks did not come"
+
+
+def _write(file: SourceFile, path: Path) -> None:
+    with create_file(path, mode=0o600) as out:
+        for number in range(len(file.content.blocks)):
+            out.write(file.block_reader()(number))
+    os.utime(path, (file.modified, file.modified))

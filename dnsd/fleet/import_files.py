@@ -1,30 +1,34 @@
-"""Make a fleet's files those of a folder: the difference goes in one commit, the state of each account whole."""
+"""Make a fleet's files those of a folder: what differs goes in one commit, accounts whole where a batch holds one."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from uuid import uuid4
 
+from dnsd.app import Loaded
 from dnsd.errors import DnsdError
+from dnsd.fleet.beginning import accepted, filled, make_state
 from dnsd.fleet.fetch import FetchedState, fetched_state
+from dnsd.fleet.files import files_of_key
 from dnsd.fleet.heads import AccountState
-from dnsd.fleet.link import Link, NoAnswerError
+from dnsd.fleet.import_judge import check_import
 from dnsd.fleet.node import FleetNode
-from dnsd.fleet.objects import removal, replacement
-from dnsd.fleet.stream import make_stream
-from dnsd.fleet.subjects import META, NAMES_GUARD, SHARED, SPACE_GUARD, account_of_subject
-from dnsd.fleet.values import json_object
-from dnsd.fleet.writer import Commit, ObjectWrite, Writer
+from dnsd.fleet.objects import block_subjects, removal, replacement
+from dnsd.fleet.subjects import BLOCKS, NAMES_GUARD, OBJECTS, SPACE_GUARD, account_of_subject, object_of
+from dnsd.fleet.writer import Commit, ObjectWrite, StaleAccountsError, Writer
+from dnsd.process.tasks import in_thread
 from dnsd.store.directory import ZONES, FileKind, Files, SourceFile
-
-MAKE_TRIES, PAUSE_S = 10, 0.5  # a new cluster does not answer in its first seconds
+from dnsd.store.text_file import FileChangedError
 
 
 class ImportRefusedError(DnsdError):
-    """An import that changes nothing; the message says why."""
+    """An import that changes nothing, or no more; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,32 +44,35 @@ class FilesDifference:
         return len(self.removed) * 100 > self.before * percent
 
 
-async def import_files(node: FleetNode, files: Files, *, replicas: int, max_drop_percent: int) -> tuple[int, int, int]:
-    """Make a fleet's files `files`, which were loaded without errors; return how many are new, changed and removed.
+async def import_files(
+    node: FleetNode, after: Loaded, *, replicas: int, is_forced: bool = False
+) -> tuple[int, int, int]:
+    """Make a fleet's files those in `after`, loaded without errors; return how many are new, changed and removed.
 
-    A fleet without a state gets its first.
-
-    `replicas` is the number of servers that keep the state. Raises ImportRefusedError if more than `max_drop_percent`
-    of the fleet's files would go, and the errors of `fetched_state` and `Writer.commit`.
+    A fleet without a state gets its first, kept by `replicas` servers; edges serve it once it is complete. Raises
+    ImportRefusedError if more than `reload.max_drop_percent` of the fleet's files would go, unless forced, or a file
+    was edited meanwhile; the errors of `check_import`, `fetched_state` and `Writer.commit`.
     """
-    link, writer = await node.line.link(), Writer(node.line.link)
-    await _make_state(link, writer, node, replicas)
+    await make_state(node, replicas)
+    writer = Writer(node.line.link)
     guards = {subject: await writer.guard(subject) for subject in (NAMES_GUARD, SPACE_GUARD)}
     async with fetched_state(node) as state:
-        difference = difference_of(state.files, files)
-        if difference.drops_more_than(max_drop_percent):
-            raise ImportRefusedError(
-                f"{len(difference.removed):,} of the fleet's {difference.before:,} files would go, over "
-                f"`reload.max_drop_percent` ({max_drop_percent}): nothing was changed; --force does it"
-            )
-        writes = tuple(_writes(difference, state))
+        difference = difference_of(state.files, after.files)
+        if not state.is_filling:  # else no edge serves it
+            await in_thread(partial(_check, difference, state, after, is_forced=is_forced))
+        writes = await in_thread(lambda: together(_writes(difference, after.files, state)))
         if writes:
-            accounts = {account_of_subject(write.subject) for write in writes}
-            states = {account: state.heads.get(account, AccountState()) for account in accounts}
-            entry = json.dumps({"action": "fleet.import", "node": node.name}).encode()
-            await writer.commit(Commit(str(uuid4()), entry, writes, states, rewritten=guards))
+            await _send(node, writes, state, "fleet.import", guards)
     new = sum(old is None for old, _ in difference.written)
     return new, len(difference.written) - new, len(difference.removed)
+
+
+async def accept_shrink(node: FleetNode) -> None:
+    """Have edges serve this state even if it has much less than the one before. Errors are as for `import_files`."""
+    async with fetched_state(node) as state:
+        if state.is_filling:
+            raise ImportRefusedError("the first import is not complete, so edges serve nothing of it: import again")
+        await _send(node, [accepted(state.meta)], state, "fleet.accept", {})
 
 
 def difference_of(before: Files, after: Files) -> FilesDifference:
@@ -77,8 +84,8 @@ def difference_of(before: Files, after: Files) -> FilesDifference:
 
 
 def _differs(old: SourceFile | None, new: SourceFile) -> bool:
-    """Whether a file has another content; another time alone changes nothing, as in a folder."""
-    return old is None or (old.kind, old.content) != (new.kind, new.content)
+    """Whether a file has another content, or is unusable; another time alone changes nothing, as in a folder."""
+    return old is None or old.problem is not None or (old.kind, old.content) != (new.kind, new.content)
 
 
 def _later(old: SourceFile | None, new: SourceFile) -> SourceFile:
@@ -86,45 +93,97 @@ def _later(old: SourceFile | None, new: SourceFile) -> SourceFile:
     return replace(new, modified=max(new.modified, old.modified + 1)) if old else new
 
 
-def _writes(difference: FilesDifference, state: FetchedState) -> Iterator[ObjectWrite]:
-    """The writes in an order of which each beginning is valid: maps stand on zones, and all on accounts."""
+def _check(difference: FilesDifference, state: FetchedState, after: Loaded, *, is_forced: bool) -> None:
+    """Raises ImportRefusedError and InvalidDataError."""
+    percent = after.settings.reload.max_drop_percent
+    if not is_forced and difference.drops_more_than(percent):
+        raise ImportRefusedError(
+            f"{len(difference.removed):,} of the fleet's {difference.before:,} files would go, over "
+            f"`reload.max_drop_percent` ({percent}): nothing was changed; --force does it"
+        )
+    if state.files.files and (difference.written or difference.removed):
+        try:
+            check_import(state.files, after, is_forced=is_forced)
+        except FileChangedError:
+            raise ImportRefusedError("a file was edited meanwhile: nothing was changed; run it again") from None
+
+
+def _writes(difference: FilesDifference, after: Files, state: FetchedState) -> list[ObjectWrite]:
+    """The writes: accounts before zones, and these before maps, which go first; then what no file names any more.
+
+    Raises ImportRefusedError if a file was edited meanwhile.
+    """
+    writes: list[ObjectWrite] = []
     for old, new in sorted(difference.written, key=lambda pair: _height(pair[1])):
-        moves = old is not None and old.kind is not new.kind
-        yield from replacement(new, None if moves else old, state.reader.value)
-        if old and moves:
-            yield from removal(old, state.reader.value)
+        try:
+            writes += _replaced(old, new, state)
+        except FileChangedError:
+            raise ImportRefusedError(f"{new.path} was edited meanwhile: nothing was changed; run it again") from None
     for file in sorted(difference.removed, key=_height, reverse=True):
-        yield from removal(file, state.reader.value)
+        for one in _there(file, state) if file.problem else [file]:
+            writes += removal(one, state.reader.value)
+    writes += _unnamed_blocks(after, {write.subject for write in writes}, state)
+    if state.is_filling:
+        writes.append(filled(state.meta))
+    return writes
+
+
+def _replaced(old: SourceFile | None, new: SourceFile, state: FetchedState) -> Iterator[ObjectWrite]:
+    """The writes for a file; the object of another kind that it replaces goes in the same batch."""
+    value, others = state.reader.value, [old] if old else []
+    if old and (old.problem or old.kind is not new.kind):
+        others = _there(old, state)
+    yield from replacement(new, next((one for one in others if one.kind is new.kind), None), value)
+    for other in others:
+        if other.kind is not new.kind:
+            first, *rest = removal(other, value)
+            yield replace(first, is_joined=True)
+            yield from rest
+
+
+def _there(file: SourceFile, state: FetchedState) -> list[SourceFile]:
+    """The objects at the key of a file: two, if an earlier change of its kind came in part."""
+    return [*files_of_key(file.key, state.reader.value, state.reader.value)]
+
+
+def _unnamed_blocks(after: Files, written: set[str], state: FetchedState) -> Iterator[ObjectWrite]:
+    """Remove the blocks that no file has, as left by an import that was cut; those of later versions' kinds stay."""
+    named = {subject for file in after.files for subject in block_subjects(file)}
+    with closing(state.reader.state()) as whole:
+        for kept in whole.objects(BLOCKS):
+            name = object_of(OBJECTS + kept.subject.removeprefix(BLOCKS).rpartition(".")[0])
+            if name and kept.subject not in named and kept.subject not in written:
+                yield ObjectWrite(kept.subject, kept.value, None)
 
 
 def _height(file: SourceFile) -> int:
     return 0 if file.kind is FileKind.ACCOUNT else 1 if file.kind in ZONES else 2
 
 
-async def accept_shrink(node: FleetNode) -> None:
-    """Have edges serve this state even if it has much less than the one before. Errors are as for `import_files`."""
-    async with fetched_state(node) as state:
-        old = state.reader.value(SHARED, META)
-        if old is None:
-            raise ImportRefusedError("the fleet has no state yet")
-        value = json.dumps(json_object(old) | {"is_accepted": True}).encode()
-        entry = json.dumps({"action": "fleet.accept", "node": node.name}).encode()
-        commit = Commit(str(uuid4()), entry, (ObjectWrite(META, old, value),), {SHARED: state.heads[SHARED]})
-        await Writer(node.line.link).commit(commit)
+def together(writes: Iterable[ObjectWrite]) -> list[ObjectWrite]:
+    """The writes of each account one after another, the accounts in the order of their first ones."""
+    found: dict[str, list[ObjectWrite]] = defaultdict(list)
+    for write in writes:
+        found[account_of_subject(write.subject)].append(write)
+    return [*chain.from_iterable(found.values())]
 
 
-async def _make_state(link: Link, writer: Writer, node: FleetNode, replicas: int) -> None:
-    """Make the stream and the first object of a state, if they are missing."""
-    for attempt in range(MAKE_TRIES):
-        try:
-            await make_stream(link, replicas)
-            break
-        except NoAnswerError:
-            if attempt == MAKE_TRIES - 1:
-                raise
-            await asyncio.sleep(PAUSE_S)
-    if not await writer.guard(META):
-        value = json.dumps({"epoch": str(uuid4()), "schema": 1, "level": 1}).encode()
-        entry = json.dumps({"action": "fleet.begin", "node": node.name}).encode()
-        writes = (ObjectWrite(META, None, value),)
-        await writer.commit(Commit(str(uuid4()), entry, writes, {SHARED: AccountState()}))
+async def _send(
+    node: FleetNode, writes: list[ObjectWrite], state: FetchedState, action: str, guards: Mapping[str, int]
+) -> None:
+    """Commit writes. Raises ImportRefusedError if others have written meanwhile, and as `Writer.commit` does."""
+    accounts = {account_of_subject(write.subject) for write in writes}
+    states = {account: state.heads.get(account, AccountState()) for account in accounts}
+    entry = json.dumps({"action": action, "node": node.name}).encode()
+    commit = Commit(str(uuid4()), entry, writes, states, rewritten=guards)
+    stored = [0]
+    try:
+        await Writer(node.line.link).commit(commit, stored=stored.append)
+    except (DnsdError, OSError) as error:
+        part = f"{stored[-1]:,} of {len(writes):,} objects are stored, the others are not"
+        if isinstance(error, StaleAccountsError):
+            done = part if stored[-1] else "nothing was changed"
+            raise ImportRefusedError(f"{error} meanwhile: {done}; run it again") from None
+        if stored[-1]:
+            node.note(f"{part}: run it again")
+        raise

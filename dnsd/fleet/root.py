@@ -85,6 +85,24 @@ class RootFolder:
         self._change(now, {}, left)
         _write_fleet(self.folder, self.servers, left)
 
+    def renew(self, name: str, *, now: datetime) -> list[str]:
+        """Give new papers to the server and the control of this name; their folders, relative to the root folder.
+
+        Raises RootFolderError, IdentityError and OSError.
+        """
+        servers = [server.name for server in self.servers]
+        if name not in (*servers, *self.controls):
+            there = f"the servers {', '.join(servers)}, and the controls {', '.join(self.controls) or 'none'}"
+            raise RootFolderError(f"there is no server or control {name!r}; there are {there}")
+        done = []
+        if name in self.controls:
+            self.renew_control(name, now=now)
+            done.append(f"{CONTROLS}/{name}")
+        if name in servers:
+            self.renew_server(name, now=now)
+            done.append(f"{SERVERS}/{name}")
+        return done
+
     def renew_server(self, name: str, *, now: datetime) -> None:
         """Replace the key and the certificate in a server's folder. Raises RootFolderError and OSError."""
         server = next((one for one in self.servers if one.name == name), None)

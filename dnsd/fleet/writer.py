@@ -25,10 +25,11 @@ from dnsd.fleet.subjects import account_of_subject, head_subject, op_subject
 from dnsd.fleet.values import MAX_VALUE
 
 MAX_BATCH = 1000  # messages: the limit of nats-server
+MAX_OCTETS = 16_000_000  # of the objects in a batch: a larger one needs too long for one attempt
 GIVE_UP_S = 8.0
 RETRY_AFTER_S = 5
 PAUSES_S = (0.05, 0.1, 0.2, 0.4)  # between attempts; the last one again and again
-SLOWEST = 4_000_000  # octets per second that a batch travels at least
+USUAL, SLOWEST = 4_000_000, 250_000  # octets per second that a batch travels: in the first attempt, and at least
 WAIT_S = 0.7
 OP_LIVES = "24h"
 MARKER_LIVES = "720h"  # 30 days; a follower that was away for longer starts anew
@@ -59,20 +60,25 @@ class StaleAccountsError(DnsdError):
 
 @dataclass(frozen=True, slots=True)
 class ObjectWrite:
-    """The new value of one object of the state, and the old one that was read; None stands for a missing object."""
+    """The new value of one object of the state, and the old one that was read; None stands for a missing object.
+
+    One that `is_joined` is stored in the same batch as the write before it.
+    """
 
     subject: str
     old: bytes | None
     new: bytes | None
+    is_joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
     """A change of a fleet's state.
 
-    `writes` stand in the order in which they are stored; where they are more than a batch holds, each beginning of
-    them must be valid by itself. `accounts` has the state of each account in `writes`. `rewritten` and `read` are
-    guards with the sequence numbers at which they were read, before the change was drawn up.
+    `writes` stand in the order in which they are stored. If a batch does not hold all of them, it ends before an
+    account of which it would hold a part; only an account of more writes than a batch holds is divided. `accounts` has
+    the state of each account in `writes`. `rewritten` and `read` are guards with the sequence numbers at which they
+    were read, before the change was drawn up.
     """
 
     op: str  # an id of its own for each commit
@@ -102,8 +108,12 @@ class Writer:
         self._link = link
         self._give_up_s = give_up_s
 
-    async def commit(self, commit: Commit) -> dict[str, AccountState]:
+    async def commit(
+        self, commit: Commit, *, stored: Callable[[int], None] = lambda number: None
+    ) -> dict[str, AccountState]:
         """Store a commit, and return the new state of its accounts.
+
+        `stored` gets the number of writes stored so far, after each batch.
 
         Raises StaleAccountsError, FleetAwayError, OSError if the servers have no room, and EngineRefusedError. A commit
         of more messages than a batch holds goes in several, each with a marker of its own: if a later one fails, the
@@ -125,6 +135,7 @@ class Writer:
             for place, (account, head) in enumerate(reversed(heads.items())):
                 states[account] = AccountState(last - place, head.sum)
             writes, part = writes[len(now) :], part + 1
+            stored(len(commit.writes) - len(writes))
         return states
 
     async def guard(self, subject: str) -> int:
@@ -132,7 +143,7 @@ class Writer:
 
         Read it, then wait until the follower has passed it, and draw the change up on that. Raises FleetAwayError.
         """
-        return await self._last(subject)
+        return await self._last_until(subject, "", time.monotonic() + self._give_up_s)
 
     async def fate(self, op: str) -> Literal[True] | None:
         """True if a commit, or its first batch, is stored, and None if that is unknown; the servers know it for a day.
@@ -149,12 +160,14 @@ class Writer:
         guards: Mapping[str, int],
     ) -> int:
         """Store a batch, as often as needed; the sequence number of its last message."""
-        end = time.monotonic() + self._give_up_s
+        octets = sum(len(message.payload) for message in messages)
+        end = time.monotonic() + self._give_up_s + octets / SLOWEST
         is_known = True  # whether nothing is on its way: each attempt so far was refused for a reason
         for attempt in count():
             refused, code = None, 0
             try:
-                answer = await self._send(messages, max(WAIT_S, end - time.monotonic()))
+                usual_s = WAIT_S + octets / USUAL * 2**attempt  # longer each time: the link may be slow
+                answer = await self._send(messages, min(usual_s, max(WAIT_S, end - time.monotonic())))
                 error = answer.get("error")
                 if not error:
                     return int(answer["seq"])
@@ -180,10 +193,9 @@ class Writer:
             await asyncio.sleep(PAUSES_S[min(attempt, len(PAUSES_S) - 1)] * random.uniform(0.5, 1.5))
         raise AssertionError("not reached")
 
-    async def _send(self, messages: list[_Message], longest_s: float) -> dict[str, Any]:
+    async def _send(self, messages: list[_Message], within_s: float) -> dict[str, Any]:
         """The answer to a batch. Raises NoAnswerError without one in time, and as `link` does."""
         link = await self._link()
-        within_s = min(longest_s, WAIT_S + sum(len(message.payload) for message in messages) / SLOWEST)
         try:
             async with asyncio.timeout(within_s):
                 return await self._sent(link, messages, within_s)
@@ -244,13 +256,30 @@ def _accounts_of(writes: Iterable[ObjectWrite]) -> list[str]:
 
 
 def _fitting(writes: Sequence[ObjectWrite], room: int) -> Sequence[ObjectWrite]:
-    """As many of the writes as fit into a batch, with a head for each account among them."""
+    """The first of the writes, for one batch of at most `room` messages: of whole accounts, if one fits."""
+    most = _most(writes, room)
+    if most == len(writes):
+        return writes
+    begin, account = most, account_of_subject(writes[most].subject)
+    while begin and account_of_subject(writes[begin - 1].subject) == account:
+        begin -= 1
+    if begin:
+        return writes[:begin]
+    while most > 1 and writes[most].is_joined:
+        most -= 1
+    return writes[:most]
+
+
+def _most(writes: Sequence[ObjectWrite], room: int) -> int:
+    """The number of writes that fit into a batch, with a head for each account among them; at least one."""
     accounts: set[str] = set()
+    octets = 0
     for number, write in enumerate(writes):
         accounts.add(account_of_subject(write.subject))
-        if number + 1 + len(accounts) > room:
-            return writes[:number]
-    return writes
+        octets += len(write.new or b"")
+        if number and (number + 1 + len(accounts) > room or octets > MAX_OCTETS):
+            return number
+    return len(writes)
 
 
 def _heads(

@@ -42,9 +42,14 @@ class FleetSource:
     """A folder of accounts, and its import into a fleet."""
 
     def __init__(self, root: RootFolder, folder: Path) -> None:
-        self.root, self.accounts, self._config = root, folder / "accounts", folder / "source.yaml"
+        self.root, self.accounts, self.config = root, folder / "accounts", folder / "source.yaml"
         self.accounts.mkdir()
-        self._config.write_text(json.dumps(SETTINGS))
+        self.config.write_text(json.dumps(SETTINGS))
+
+    def use(self, identity: Path, *, servers: tuple[str, ...] = ()) -> None:
+        """Have commands use an identity, and these servers in place of the fleet's."""
+        fleet = {"servers": [*(servers or urls_of(self.root))], "identity": str(identity)}
+        self.config.write_text(json.dumps({**SETTINGS, "fleet": fleet}))
 
     def put(self, texts: Mapping[str, str | bytes | None]) -> None:
         """Write files, or remove them."""
@@ -56,13 +61,16 @@ class FleetSource:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(text if isinstance(text, bytes) else text.encode())
 
-    def send(self, texts: Mapping[str, str | bytes | None] | None = None, *, max_drop: int = 100) -> tuple[int, ...]:
+    def send(
+        self, texts: Mapping[str, str | bytes | None] | None = None, *, max_drop: int = 100, is_forced: bool = False
+    ) -> tuple[int, ...]:
         """Write files, and import the folder."""
         self.put(texts or {})
-        files = load(self._config, {**os.environ, "DNSD_DATA": str(self.accounts)}).files
+        variables = {"DNSD_DATA": str(self.accounts), "DNSD_RELOAD__MAX_DROP_PERCENT": str(max_drop)}
+        loaded = load(self.config, {**os.environ, **variables})
         identity, urls = control_folder(self.root), urls_of(self.root)
         return as_control(
-            identity, urls, lambda node: import_files(node, files, replicas=len(urls), max_drop_percent=max_drop)
+            identity, urls, lambda node: import_files(node, loaded, replicas=len(urls), is_forced=is_forced)
         )
 
 

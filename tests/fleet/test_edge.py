@@ -15,6 +15,7 @@ from dnsd.fleet.import_files import ImportRefusedError
 from dnsd.fleet.node import as_control
 from dnsd.fleet.root import RootFolder
 from dnsd.serve import start
+from dnsd.settings.role import Role
 from tests.fleet.edges import BUTIK, FILES, POOL, EdgeFolder, FleetSource, urls_of
 from tests.fleet.nats_servers import needs_nats_server
 from tests.fleet.servers import NatsServer, control_folder, new_root
@@ -134,7 +135,7 @@ def test_an_export_has_each_octet_and_each_time(source: FleetSource, root: RootF
     target = tmp_path / "exported"
 
     def exported() -> int:
-        return as_control(control_folder(root), urls_of(root), lambda node: export_files(node, target))
+        return as_control(control_folder(root), urls_of(root), lambda node: export_files(node, target)).number
 
     assert exported() == len(FILES) + 1
     assert content(target) == content(source.accounts)
@@ -156,4 +157,4 @@ def test_an_edge_without_its_packages_says_so(folder: EdgeFolder, monkeypatch: p
 
     monkeypatch.setattr(start.importlib, "import_module", missing)
     with pytest.raises(InvalidDataError, match=re.escape("install dnsd[fleet]")):
-        start._import_edge(folder.config)
+        start._import_fleet(folder.config, Role.EDGE)
