@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from dnsd.store.directory import KINDS, FileKind, Files, SourceFile, account_of, path_of
 from dnsd.store.files_edit import FilesEdit, edited_files
 from dnsd.store.journal import Entries, Settle, no_outcome
-from dnsd.store.port import Noted, Op, Seen, StaleError
+from dnsd.store.port import Noted, Op, OvertakenError, Seen, StaleError
 from dnsd.store.text_file import content_of
 from dnsd.store.write import BegunFile, FileChange
 
@@ -56,6 +56,7 @@ class MemoryEngine:
         self.unsettled: list[tuple[Entries, bool]] = []  # evidence whose outcome is not written, and whether it is made
         self.is_away = False
         self.stale = 0  # writes to be refused as stale, whatever they touch
+        self.overtaken = 0  # the same, by other servers
         self.delay_s = 0.0  # of each call
         self.kills = False  # the next writer, once its evidence is written
         self.moves = asyncio.Event()  # replaced at each write
@@ -124,6 +125,9 @@ class MemoryStore:
         await self._reach()
         self._settle_all()
         engine = self._engine
+        if engine.overtaken:
+            engine.overtaken -= 1
+            raise OvertakenError(edit.touched_keys())
         if engine.stale or engine.files is None or not _is_current(edit, engine.files):
             engine.stale = max(0, engine.stale - 1)
             raise StaleError(edit.touched_keys())
@@ -142,7 +146,7 @@ class MemoryStore:
                 engine.beside[change.path] = change.text
         engine.unsettled += [(entries, True)] if entries else []
         engine.move()
-        return replace(seen, files=engine.files)
+        return replace(seen, files=edit.applied(seen.files)) if seen.files else seen
 
     async def finish(self, op: Op, revision: int) -> None:
         if op.evidence:

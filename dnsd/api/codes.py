@@ -38,6 +38,9 @@ CODES: Mapping[Reason, Code] = {
         1007, 503, "the files cannot be written, or were edited and contain errors; nothing was changed"
     ),
     Reason.NOT_LOADED: Code(1008, 503, "the data files cannot be loaded"),
+    Reason.AWAY: Code(
+        1015, 503, "no server of the fleet answers: nothing was changed, or, if it says so, that is not known yet"
+    ),
     Reason.FAILED: Code(1009, 500, "internal error"),
     Reason.TOO_MANY_FAILURES: Code(1010, 429, "too many attempts with invalid tokens"),
     Reason.BAD_METHOD: Code(1011, 405, "method not allowed"),

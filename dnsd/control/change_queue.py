@@ -38,12 +38,13 @@ from dnsd.process.memory import trim
 from dnsd.process.snapshot_file import BegunTable
 from dnsd.process.tasks import in_thread
 from dnsd.store.files_edit import FilesEdit
-from dnsd.store.port import Op, StaleError, Store
+from dnsd.store.port import Op, OvertakenError, StaleError, Store
 
 T = TypeVar("T")
 
 AGAIN = (MovedOnError, LongChangeError)  # outcomes of changes that have to be drawn up again
 TRIES = 3  # attempts at a change while files are being edited
+OVERTAKEN_TRIES = 15  # while other servers write the same accounts: each time, it wins less often than it loses
 SAVE_PAUSE_S = 1.0  # from the last change to the save of the snapshot: a save delays the changes that follow
 SAVE_WITHIN_S = 30.0  # from the first change to the save; until it, the snapshot file counts as behind
 SAVE_PAUSE_FACTOR = 10  # seconds of pause per second of saving, so that saves take less than a tenth of the time
@@ -195,11 +196,13 @@ class ChangeQueue:
 
     async def _make_alone(self, change: WaitingChange) -> Sequence[WaitingChange]:
         """Carry out one change; if files were edited meanwhile, load them and try again. Raises any exception."""
-        for _ in range(TRIES):
+        for attempt in range(1, OVERTAKEN_TRIES + 1):
             try:
                 return await self._make([change])
             except StaleError as error:
                 await self._catch_up(error.keys)
+                if attempt >= TRIES and not isinstance(error, OvertakenError):
+                    break
         raise refused(Reason.NOT_WRITABLE, "the files keep changing; nothing was written: try again")
 
     async def _make(self, batch: Sequence[WaitingChange]) -> Sequence[WaitingChange]:

@@ -19,7 +19,7 @@ from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.request_terms import CONFLICT
 from dnsd.manage.service import Actor
 from dnsd.store.directory import Files, SourceFile
-from dnsd.store.port import EvidenceError
+from dnsd.store.port import EvidenceError, StoreAwayError
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -124,6 +124,8 @@ def _is_same(file: SourceFile, other: SourceFile | None) -> bool:
 
 def not_written(error: OSError) -> RefusedError:
     """The refusal of a change whose files, or whose evidence, cannot be written."""
+    if isinstance(error, StoreAwayError):
+        return refused(Reason.AWAY, str(error.strerror))
     if isinstance(error, EvidenceError):
         what = f"the change needs an entry in the audit log, which cannot be written: {error.strerror}"
         return refused(Reason.NO_ROOM, f"{what}; nothing has changed (setting `audit`)")

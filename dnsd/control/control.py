@@ -75,24 +75,28 @@ class Control:
         self.audit = AuditLog(setup.state.folder / AUDIT_LOG, room=self.current.audit_room, report=setup.log.warning)
         self.brake = Brake(setup.state.folder, self.audit, setup.log)
         settings = SettingsReader(setup.config)
-        self.store = self._edge_store() if setup.settings.role is Role.EDGE else self._folder_store(settings)
+        self.store = self._store(settings)
         self.keeper = ModelKeeper(self.current.snapshot_file, self.publisher, setup.log)
         self.loader = Loader(settings, self.store, self.current, self.publisher, self.brake, self.keeper, setup.log)
         self.started = time.monotonic()
         self._may_report_at = 0.0  # on the monotonic clock
         self._has_begun = asyncio.Event()  # every worker serves the first snapshot, or BEGUN_WITHIN_S have passed
 
-    def _folder_store(self, settings: SettingsReader) -> Store:
-        current, setup = self.current, self.setup
-        return FolderStore(
-            settings, setup.state.folder, served=current.served_texts, settle=self.audit.settle_again, log=setup.log
-        )
+    def _store(self, settings: SettingsReader) -> Store:
+        """The store of the server's role; a server alone need not have the libraries of a fleet."""
+        setup, state, settle = self.setup, self.setup.state.folder, self.audit.settle_again
+        if setup.settings.role is Role.EDGE:
+            from dnsd.fleet.store import edge_store
 
-    def _edge_store(self) -> Store:
-        from dnsd.fleet.edge_store import EdgeStore  # a server alone need not have its libraries
+            return edge_store(setup.config, state, setup.settings, setup.log, self._max_drop_percent)
+        if setup.settings.role is Role.CONTROL:
+            from dnsd.fleet.control_store import ControlStore
 
-        setup = self.setup
-        return EdgeStore(setup.config, setup.state.folder, setup.settings, setup.log)
+            return ControlStore(setup.config, state, setup.settings, settle, setup.log)
+        return FolderStore(settings, state, served=self.current.served_texts, settle=settle, log=setup.log)
+
+    def _max_drop_percent(self) -> int:
+        return self.current.settings.reload.max_drop_percent
 
     # The parts from here on have no work before that, and importing them takes a tenth of a second.
 

@@ -289,14 +289,14 @@ class Draft(DraftTexts):
     def check_served(self, key: str) -> None:
         """Raise RefusedError if an object's file differs from the served version.
 
-        Raises FileChangedError if the file was edited since it was read: it may be fixed by now.
+        Raises FileChangedError if the file on the disk was edited since it was read: it may be fixed by now.
         """
         problem = self.loaded.unserved(key)
         if problem is None:
             return
         read = self.loaded.source.files
         file = read.by_key().get(key) if read else None
-        if read and file and not is_as_read(file, read.limit):
+        if read and read.are_on_disk and file and not is_as_read(file, read.limit):
             raise FileChangedError
         reason = self.loaded.described(problem, account_of(key), is_operator=self.by_operator)
         state = f"the file of {key} was edited, and its account is held at its last good version"

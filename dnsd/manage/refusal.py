@@ -21,6 +21,7 @@ class Reason(Enum):
     NO_ROOM = auto()
     NOT_WRITABLE = auto()
     NOT_LOADED = auto()
+    AWAY = auto()
     FAILED = auto()
     TOO_MANY_FAILURES = auto()
     BAD_METHOD = auto()

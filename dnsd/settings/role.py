@@ -1,4 +1,4 @@
-"""The role of a server: alone, or an edge of a fleet (docs/fleet.md)."""
+"""The role of a server: alone, or a control or an edge of a fleet (docs/fleet.md)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ class Role(StrEnum):
     """Where a server has its accounts' files from."""
 
     STANDALONE = "standalone"
+    CONTROL = "control"
     EDGE = "edge"
+
+    @property
+    def is_in_fleet(self) -> bool:
+        """Whether the files are those of a fleet, which others judge and write, too."""
+        return self is not Role.STANDALONE
 
 
 def _server_url(text: str) -> str:
@@ -38,7 +44,7 @@ ServerUrl = Annotated[str, AfterValidator(_server_url)]
 
 
 class FleetSettings(Fields):
-    """The fleet of an edge, or of `dnsd fleet import`."""
+    """The fleet of a control or an edge, or of `dnsd fleet import`."""
 
     servers: Annotated[tuple[ServerUrl, ...], BeforeValidator(split), Field(min_length=1, max_length=MAX_SERVERS)] = (
         Field(description="nats-servers of the fleet, the nearest first, such as tls://192.0.2.1:4222")
@@ -54,9 +60,7 @@ class FleetSettings(Fields):
 
 def role_problems(settings: Settings, source: str) -> Iterator[Problem]:
     """The sections that a server of this role lacks or must not have."""
-    if settings.role is not Role.EDGE:
-        return
-    if settings.fleet is None:
-        yield Problem(source, ("role",), "an edge needs the section `fleet`, with its servers")
-    if settings.api is not None:
-        yield Problem(source, ("api",), "an edge has no API: use that of the server whose folder feeds the fleet")
+    if settings.role.is_in_fleet and settings.fleet is None:
+        yield Problem(source, ("role",), f"`{settings.role}` needs the section `fleet`, with the fleet's servers")
+    if settings.role is Role.EDGE and settings.api is not None:
+        yield Problem(source, ("api",), "an edge has no API: use that of a control")

@@ -52,7 +52,8 @@ class Settings(Fields):
     ] = Field(description="default anycast pool, for proxied names not covered by an address map")
     role: Role = Field(
         default=Role.STANDALONE,
-        description="standalone: answers from the folder `data`; edge: from a copy of a fleet's state (docs/fleet.md)",
+        description="standalone: answers from the folder `data`; edge: from a copy of a fleet's state; control: also, "
+        "with the API, which changes that state (docs/fleet.md)",
     )
     fleet: FleetSettings | None = None
     data: str = Field(default=DEFAULT_DATA, description="folder of the accounts, relative to this file")

@@ -1,4 +1,4 @@
-"""What every store promises (`store/port.py`), asked of each: the folder of YAML files, and the one in memory."""
+"""What every store promises (`store/port.py`), asked of each: the folder of YAML files, a fleet, the one in memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,8 @@ from dnsd.store.journal import Entries
 from dnsd.store.port import EvidenceError, Op, Seen, StaleError, Store
 from dnsd.store.text_file import content_of
 from dnsd.store.write import BegunFile, Evidence, FileChange
+from tests.fleet.holdings import Fleet
+from tests.fleet.nats_servers import needs_nats_server
 from tests.limits import HANG_S
 from tests.stores import KilledError, MemoryEngine, MemoryStore, edit_of
 
@@ -163,11 +165,18 @@ class Memory:
         return f"/elsewhere/{name}"
 
 
-@pytest.fixture(params=[Folder, Memory])
-def held(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Holdings:
+class InFleet(Fleet):
+    def made_anew(self) -> None:
+        self.only(only("globex"))
+
+
+@pytest.fixture(params=[Folder, Memory, pytest.param(InFleet, marks=needs_nats_server)])
+def held(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Holdings]:
     holdings: Holdings = request.param(tmp_path, monkeypatch)
     holdings.put(FILES)
-    return holdings
+    yield holdings
+    if isinstance(holdings, Fleet):
+        holdings.close()
 
 
 class Witnessed:
@@ -283,6 +292,20 @@ def test_writers_of_different_objects_go_on_from_the_same(held: Holdings) -> Non
         await written(store, seen, {ONE: "enabled: false\n"})
         await written(other, same, {TWO: "enabled: true\n"})
         assert texts(await opened(store)) == octets({**FILES, ONE: "enabled: false\n", TWO: "enabled: true\n"})
+
+    run(work())
+
+
+def test_what_others_wrote_meanwhile_is_seen_after_the_write(held: Holdings) -> None:
+    """The writer has not loaded it, and must still find that it differs."""
+
+    async def work() -> None:
+        store, other = held.store(), held.store()
+        seen = await opened(store)
+        await written(other, await opened(other), {TWO: "enabled: true\n"})
+        seen = await written(store, seen, {ONE: "enabled: false\n"})
+        assert texts(seen) == octets({**FILES, ONE: "enabled: false\n"})
+        assert texts(await store.settled(seen)) == octets({**FILES, ONE: "enabled: false\n", TWO: "enabled: true\n"})
 
     run(work())
 
@@ -408,7 +431,9 @@ def test_anothers_change_is_begun_while_one_is_written(held: Holdings, *, is_beg
             return await store.begin(other.changes())
 
         evidence = replace(witnessed.evidence, testify=meanwhile)
-        now = await store.write(seen, edit, Op(evidence=evidence, begun=own))
+        op = Op(evidence=evidence, begun=own)
+        now = await store.write(seen, edit, op)
+        await store.finish(op, 1)
         assert await opened(held.store()) == now
         assert texts(now)[ONE] == b"# one\n"
         assert now.files

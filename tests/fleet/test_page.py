@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "fleet.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 SETTINGS = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+LISTEN = re.compile(r"^listen: .*$", re.MULTILINE)
 STEPS = """fleet has the keys of a new fleet.
 
 Next:
@@ -43,13 +45,16 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def folder_of_node(folder: Path, root: RootFolder, identity: str, accounts: Path | None) -> Path:
     """A folder with a node's identity and the settings of the page, of which only addresses are others."""
-    section, settings = SETTINGS
-    text = settings if accounts is None else f"default_addresses: [198.51.100.1]\nnameservers: [ns1.example]\n{section}"
+    section, control, edge = SETTINGS
+    alone = f"default_addresses: [198.51.100.1]\nnameservers: [ns1.example]\n{section}"
+    text = alone if accounts else control if identity.startswith("controls/") else edge
     for server in root.servers:
         text = text.replace(f"tls://192.0.2.{int(server.name[1:])}:4222", f"tls://{server.host}:{server.port}")
-    text = text.replace('["192.0.2.53:53", "[2001:db8::53]:53"]', '["127.0.0.1:0"]').replace("user: dnsd\n", "")
+    text = (
+        LISTEN.sub('listen: ["127.0.0.1:0"]', text).replace("user: dnsd\n", "").replace("127.0.0.1:8053", "127.0.0.1:0")
+    )
     shutil.copytree(root.folder / identity, folder / "identity")
-    (folder / "dnsd.yaml").write_text(text.replace("127.0.0.1:9153", "127.0.0.1:0"))
+    (folder / "dnsd.yaml").write_text(text.replace("127.0.0.1:9153", "127.0.0.1:0").replace(":8053", ":0"))
     if accounts:
         shutil.copytree(accounts, folder / "accounts")
     return folder
@@ -72,24 +77,49 @@ def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
     assert start == "cd fleet/servers/n1\nnats-server -c nats.conf\n"
     with running(root) as servers:
         source = folder_of_node(tmp_path / "source", root, "controls/control", ROOT / "config" / "accounts")
-        assert shell(send, source).stdout == "17 new, 0 changed, 0 removed\n"
+        sent = shell(send, source)
+        assert (sent.returncode, sent.stdout) == (0, "17 new, 0 changed, 0 removed\n"), sent.stderr
         assert shell(export, source).stdout == "17 files\n"
         assert shell(edge, tmp_path).stdout == "fleet/edges/pop-1\n"
+        assert_renews(edge, tmp_path / "fleet" / "edges" / "pop-1", "fleet/edges/pop-1\n")
         pop = folder_of_node(tmp_path / "pop", root, "edges/pop-1", None)
         assert serve == "dnsd serve -c dnsd.yaml\n"
         with Dnsd(pop / "dnsd.yaml") as server:
             query = dns.message.make_query("www.example.com", "A")
             assert "203.0.113.10" in str(dns.message.from_wire(server.udp(query.to_wire())))
+        control = folder_of_node(tmp_path / "node", root, "controls/control", None)
+        with Dnsd(control / "dnsd.yaml") as server:
+            assert "203.0.113.10" in str(dns.message.from_wire(server.udp(query.to_wire())))
+            assert " api\n" in server.stdout.text()
         assert shell(accept, source).stdout == "accepted: edges serve it within a minute\n"
         before = (servers[0].folder / "cert.pem").read_bytes()
         assert shell(renew, tmp_path).stdout == "renewed fleet/servers/n1\n"
         assert (servers[0].folder / "cert.pem").read_bytes() != before
         servers[0].reload()
+        control = tmp_path / "fleet" / "controls" / "control"
+        assert "`dnsd fleet renew fleet control`" in PAGE
+        assert_renews("dnsd fleet renew fleet control", control, "renewed fleet/controls/control\n")
+        for name in ("cert.pem", "user.jwt"):
+            shutil.copy(control / name, source / "identity" / name)
+        assert shell(send, source).stdout == "0 new, 0 changed, 0 removed\n"
+        nobody = shell("dnsd fleet renew fleet nobody", tmp_path)
+        assert (nobody.returncode, nobody.stdout) == (1, "")
+        words = "there is no server or control 'nobody'; there are the servers n1, n2, n3, and the controls control"
+        assert words in nobody.stderr
         revoked = shell(revoke, tmp_path)
         assert (revoked.returncode, revoked.stdout) == (0, "n1: done\nn2: done\nn3: done\n"), revoked.stderr
     with NatsServer(root, root.servers[0]):
         again = shell("dnsd fleet revoke fleet", tmp_path)
         assert (again.returncode, again.stdout) == (1, "n1: done\nn2: no answer\nn3: no answer\n"), again.stderr
+
+
+def assert_renews(command: str, folder: Path, said: str) -> None:
+    """A command in a root folder's parent replaces a node's certificate and JWT, and keeps its key."""
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    time.sleep(1)  # a JWT has its time in seconds
+    assert shell(command, folder.parents[2]).stdout == said
+    after = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert {name for name, octets in after.items() if octets != before[name]} == {"cert.pem", "user.jwt"}
 
 
 def test_a_terminal_shows_what_to_do_next(tmp_path: Path) -> None:

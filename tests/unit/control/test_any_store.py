@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dnsd.control import control
+from dnsd.control.change_queue import OVERTAKEN_TRIES
 from dnsd.control.follow import Follower
 from dnsd.manage.draft import Draft
 from dnsd.manage.maps import MapChange, edit_map
@@ -106,6 +108,19 @@ def test_a_change_refused_as_stale_again_and_again_is_given_up(world: Scheduling
     before = text_of(engine)
     assert world.run(change) is Reason.NOT_WRITABLE
     assert text_of(engine) == before
+
+
+@pytest.mark.parametrize("times", [OVERTAKEN_TRIES - 1, OVERTAKEN_TRIES])
+def test_a_change_that_other_servers_overtake_is_tried_more_often(
+    world: Scheduling, engine: MemoryEngine, times: int
+) -> None:
+    async def change(life: Life) -> None:
+        engine.overtaken = times
+        with pytest.raises(RefusedError) if times == OVERTAKEN_TRIES else nullcontext():
+            await life.service.change(actor(world), "map.update", addressed("203.0.113.9"))
+
+    world.run(change)
+    assert ("203.0.113.9" in text_of(engine)) is (times < OVERTAKEN_TRIES)
 
 
 def test_a_store_that_is_away_refuses_changes_until_it_is_back(world: Scheduling, engine: MemoryEngine) -> None:

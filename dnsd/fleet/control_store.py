@@ -1,0 +1,275 @@
+"""The store of a control: reads the files of a fleet as every node does, and writes changes as commits.
+
+The evidence of a commit is stored with it; the control's own audit log and files beside follow (`fleet/op_journal.py`).
+Others may write at the same time: if they have changed the same account, the change is to be drawn up again on what
+they have written. Rules between accounts are kept by two guards (`fleet/guards.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+from dnsd.fleet.guards import guards_of
+from dnsd.fleet.heads import AccountState
+from dnsd.fleet.intake import Flushed
+from dnsd.fleet.link import EngineRefusedError, Link, NoAnswerError
+from dnsd.fleet.node import control_node
+from dnsd.fleet.objects import removal, replacement
+from dnsd.fleet.op_outcomes import LATER_S, OpOutcomes, WriteAttempt
+from dnsd.fleet.store import FleetStore
+from dnsd.fleet.subjects import ALL_STATE, NAMES_GUARD, SPACE_GUARD, account_of_subject
+from dnsd.fleet.values import MAX_VALUE, ValueFormatError
+from dnsd.fleet.writer import (
+    GIVE_UP_S,
+    MAX_BATCH,
+    Commit,
+    FleetAwayError,
+    ObjectWrite,
+    StaleAccountsError,
+    Writer,
+)
+from dnsd.log import Log
+from dnsd.manage.state_names import FLEET_OP
+from dnsd.process.tasks import in_thread, run_all
+from dnsd.settings.server import Settings
+from dnsd.store.directory import Files, SourceFile, account_of
+from dnsd.store.files_edit import FilesEdit, edited_files
+from dnsd.store.journal import Settle
+from dnsd.store.port import Noted, Op, OvertakenError, Seen, StoreAwayError
+from dnsd.store.text_file import FileChangedError
+
+COPIED_WITHIN_S = 5.0  # what is stored, by the control's own copy
+LAGS = "this control does not have all of the fleet's state yet; nothing has changed"
+SILENT = "the fleet's servers do not answer; nothing has changed"
+MOST_MESSAGES = MAX_BATCH - 5  # objects and heads; the rest are the marker and guards
+
+
+class ControlStore(FleetStore):
+    """The files of a fleet, read and written."""
+
+    def __init__(self, config: Path, state: Path, settings: Settings, settle: Settle, log: Log) -> None:
+        """`settle` writes the outcome of entries of evidence; the rest is as for `FleetStore`."""
+        fleet = settings.fleet
+        assert fleet
+        super().__init__(
+            config, state, settings, log, lambda: control_node(fleet.identity_folder(config), fleet.servers)
+        )
+        self._outcomes = OpOutcomes(state / FLEET_OP, settle, self._link, log)
+        self._step = asyncio.Event()  # the follower's next one: each has its own, so that all who wait are woken
+
+    async def run(self) -> None:
+        """Keep the copy like the fleet's state, and settle commits whose outcome was not known."""
+        await run_all([super().run(), self._outcomes.run(self._recover)])
+
+    async def open(self, known: Seen | None = None, *, noted: Noted, is_patient: bool = False) -> Seen:
+        """See the files; if a killed process left a commit without an outcome, find it out, if servers answer."""
+        async with self._outcomes.turn:
+            await self._outcomes.try_to(self._recover)
+        return await super().open(known, noted=noted, is_patient=is_patient)
+
+    async def write(self, seen: Seen, edit: FilesEdit, op: Op) -> Seen:
+        """Commit an edit, if what it touches is as in `edit.before`; see `seen` with it.
+
+        Raises StoreAwayError, too: if the servers gave no answer to the commit, it may be made.
+        """
+        async with self._outcomes.turn:
+            await self._recover()
+            if not edit.written and not edit.removed:  # only files beside
+                await self._outcomes.write_beside(op)
+                return seen
+            attempt = WriteAttempt(op)
+            try:
+                states = await self._stored(seen, edit, attempt)
+            except BaseException as error:
+                await self._outcomes.give_up(attempt, error)
+                raise
+            await self._outcomes.complete(attempt)
+            return await self._seen_with(seen, edit, states)
+
+    async def finish(self, op: Op, revision: int) -> None:
+        """Write the outcome of a commit to the audit log, and forget it."""
+        if op.evidence:
+            async with self._outcomes.turn:
+                await self._outcomes.finish(op.evidence, revision)
+
+    async def _recover(self) -> None:
+        """Find out what became of an earlier commit; if it is stored, wait for it. Raises OSError."""
+        if await self._outcomes.recover():
+            await self._until_copied(await self._last(ALL_STATE))
+
+    async def _stored(self, seen: Seen, edit: FilesEdit, attempt: WriteAttempt) -> dict[str, AccountState]:
+        """Store the commit of an edit; the new state of its accounts. Raises as `write` does."""
+        heads, now = await self._copied()
+        if not await in_thread(partial(_is_current, edit, seen.files, now.files)):
+            raise OvertakenError(edit.touched_keys())
+        guards = await self._guards(edit, seen)
+        writes = await in_thread(partial(self._writes, edit))
+        accounts = {account_of_subject(one.subject) for one in writes}
+        if len(writes) + len(accounts) > MOST_MESSAGES:  # several batches are not all or nothing
+            raise OSError(errno.EFBIG, f"{len(writes):,} objects are too many for one change of a fleet")
+        states = {account: heads.get(account, AccountState()) for account in accounts}
+        commit = Commit(str(uuid4()), _entry(attempt.op), writes, states, **guards)
+        await self._outcomes.prepare(commit.op, attempt)
+        try:
+            return await self._writer.commit(commit)
+        except StaleAccountsError as error:
+            await self._until(partial(self._have_moved, error.accounts, states), COPIED_WITHIN_S)
+            raise OvertakenError(edit.touched_keys()) from None
+        except FleetAwayError as error:
+            raise StoreAwayError(str(error), error.retry_after_s) from error
+        except EngineRefusedError as error:
+            raise OSError(errno.EIO, str(error)) from None
+
+    # What the copy has
+
+    def _take(self, step: Flushed) -> None:
+        super()._take(step)
+        self._wake()
+
+    def _note_whole(self) -> None:
+        super()._note_whole()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._step, step = asyncio.Event(), self._step
+        step.set()
+
+    async def _until(self, holds: Callable[[], bool], within_s: float) -> bool:
+        """Whether something about the follower holds within a time."""
+        try:
+            async with asyncio.timeout(within_s):
+                while not holds():
+                    await self._step.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _until_copied(self, seq: int) -> None:
+        """Wait until the copy has a message of the state, or for COPIED_WITHIN_S seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(COPIED_WITHIN_S):
+                while True:
+                    step = self._step
+                    if (files := (await self.look(None)).files) and files.seq >= seq:
+                        return
+                    await step.wait()
+
+    async def _copied(self) -> tuple[dict[str, AccountState], Seen]:
+        """The heads of a copy that is whole, then what it has: if that has moved on, the servers refuse the heads.
+
+        A copy that is not whole may be fetched anew: its heads are not those of the files that are seen. Raises
+        StoreAwayError.
+        """
+        if not await self._until(lambda: bool(self._follower and self._follower.is_caught_up), COPIED_WITHIN_S):
+            raise StoreAwayError(LAGS, LATER_S)
+        heads = dict(self._heads)
+        return heads, await self.look(None)
+
+    def _have_moved(self, accounts: frozenset[str], states: Mapping[str, AccountState]) -> bool:
+        """Whether the copy has what others have written to accounts; without any, guards alone have changed."""
+        heads = self._heads
+        return all(heads.get(account, AccountState()) != states[account] for account in accounts)
+
+    async def _seen_with(self, seen: Seen, edit: FilesEdit, states: Mapping[str, AccountState]) -> Seen:
+        """What the caller has seen with an edit that is stored, from the copy once that has it.
+
+        What others have written meanwhile is not in it: the caller has not loaded it, and sees it next.
+        """
+
+        def has_all() -> bool:
+            return all(self._heads.get(account, AccountState()).seq >= state.seq for account, state in states.items())
+
+        await self._until(has_all, COPIED_WITHIN_S)
+        if seen.files is None or (now := (await self.look(None)).files) is None:
+            return seen
+        copied = now.by_key()
+        written = {key: copied[key] if copied.get(key) == file else file for key, file in edit.written.items()}
+        files = edited_files(seen.files, written, edit.removed.keys(), edit.gone_accounts)
+        return replace(seen, files=now if now == files else files)
+
+    @property
+    def _heads(self) -> Mapping[str, AccountState]:
+        return self._follower.heads if self._follower else {}
+
+    # What the servers have
+
+    async def _link(self) -> Link:
+        """The connection of now. Raises NoAnswerError."""
+        if self._node is None:
+            raise NoAnswerError("there is no connection to the fleet's servers yet")
+        return await self._node.line.link()
+
+    @property
+    def _writer(self) -> Writer:
+        return Writer(self._link, give_up_s=GIVE_UP_S)
+
+    async def _last(self, subject: str) -> int:
+        """The number of the last message at a subject. Raises StoreAwayError."""
+        try:
+            return await self._writer.guard(subject)
+        except FleetAwayError:
+            raise StoreAwayError(SILENT, LATER_S) from None
+
+    async def _guards(self, edit: FilesEdit, seen: Seen) -> dict[str, dict[str, int]]:
+        """The guards that an edit rewrites and reads, which must be as when it was drawn up.
+
+        Raises OvertakenError if they have changed since, and StoreAwayError.
+        """
+        guards = guards_of(edit)
+        found = {guard: await self._last(guard) for guard in (NAMES_GUARD, SPACE_GUARD)}  # all: are the servers there?
+        last = max(found[one] for one in (*guards.rewritten, *guards.read)) if any(guards) else 0
+        if last > (seen.files.seq if seen.files else 0):
+            await self._until_copied(last)
+            raise OvertakenError(edit.touched_keys())
+        return {name: {one: found[one] for one in subjects} for name, subjects in guards._asdict().items()}
+
+    def _writes(self, edit: FilesEdit) -> tuple[ObjectWrite, ...]:
+        """The writes that make an edit. Raises OvertakenError if a large text is no longer in the copy, and OSError."""
+        try:
+            return tuple(self._each_write(edit))
+        except FileChangedError:
+            raise OvertakenError(edit.touched_keys()) from None
+        except ValueFormatError as error:
+            raise OSError(errno.EFBIG, str(error)) from None
+
+    def _each_write(self, edit: FilesEdit) -> Iterator[ObjectWrite]:
+        before = edit.before.by_key()
+        for key, file in sorted(edit.written.items()):
+            old = before.get(key)
+            moves = old is not None and old.kind is not file.kind
+            yield from replacement(file, None if moves else old, self._value)
+        for file in edit.removed.values():
+            yield from removal(file, self._value)
+
+
+def _entry(op: Op) -> bytes:
+    """The evidence as it is stored with the commit; if it is too large for a message, its number alone."""
+    entries = [*op.evidence.entries] if op.evidence else []
+    packed = json.dumps({"entries": entries}).encode()
+    return packed if len(packed) <= MAX_VALUE else json.dumps({"left_out": len(entries)}).encode()
+
+
+def _is_current(edit: FilesEdit, seen: Files | None, now: Files | None) -> bool:
+    """Whether what an edit touches is as it was before it, and its accounts as the caller has seen them.
+
+    Rules are about whole accounts: two edits of different objects may break one together.
+    """
+    if seen is None or now is None:
+        return False
+    found, before, touched = now.by_key(), edit.before.by_key(), edit.touched_keys()
+    if any(found.get(key) != before.get(key) for key in touched):
+        return False
+    pairs = ((seen, {*map(account_of, touched)}), (edit.before, edit.gone_accounts))
+    return all(_files_of(files, accounts) == _files_of(now, accounts) for files, accounts in pairs)
+
+
+def _files_of(files: Files, accounts: Set[str]) -> list[SourceFile]:
+    return [file for file in files.files if account_of(file.key) in accounts] if accounts else []
