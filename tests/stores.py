@@ -86,6 +86,11 @@ class MemoryStore:
         self._settle_all()
         return await self.look(known)
 
+    @property
+    def is_whole(self) -> bool:
+        """Writes are atomic."""
+        return True
+
     def problems(self) -> list[str]:
         """None: files are read themselves."""
         return []

@@ -10,9 +10,10 @@ import click
 
 from dnsd.app import Loaded, load
 from dnsd.cli.commands import main
+from dnsd.cli.fleet_settings import settings_of_fleet
 from dnsd.cli.observed import observed_by_server
 from dnsd.cli.options import config_option, json_option
-from dnsd.cli.show import fail, print_json
+from dnsd.cli.show import fail, print_json, say
 from dnsd.compile.explain import Explanation, NameExplained, explain
 from dnsd.errors import InvalidDataError
 from dnsd.progress import progress_on
@@ -46,6 +47,9 @@ def explain_command(name: str, type: str, config: Path, *, as_json: bool) -> Non
 
 
 def _load(config: Path) -> Loaded:
+    if settings_of_fleet(config):
+        say("the accounts are those of a fleet: write them with `dnsd fleet export FOLDER`, and set DNSD_DATA=FOLDER")
+        sys.exit(1)
     try:
         with progress_on(sys.stderr) as progress:
             return load(config, progress=progress, observed=observed_by_server(config))

@@ -38,7 +38,7 @@ from dnsd.process.memory import trim
 from dnsd.process.snapshot_file import BegunTable
 from dnsd.process.tasks import in_thread
 from dnsd.store.files_edit import FilesEdit
-from dnsd.store.port import Op, OvertakenError, StaleError, Store
+from dnsd.store.port import Op, OvertakenError, StaleError, Store, StoreAwayError
 
 T = TypeVar("T")
 
@@ -182,8 +182,13 @@ class ChangeQueue:
         Returns those to be drawn up again.
         """
         if len(batch) > 1:
-            with suppress(Exception):
+            try:
                 return await self._make(batch)
+            except StoreAwayError as error:  # it may be made: to make its changes one by one would refuse them then
+                _settle_all(batch, error)
+                return ()
+            except Exception:
+                pass
         again: list[WaitingChange] = []
         for one in batch:
             if one.future.done():  # its files were written before the failure
@@ -233,7 +238,8 @@ class ChangeQueue:
         op = Op(beside, evidence, [file for one in batch for file in one.begun])
         if loaded is not before or beside:
             edit = FilesEdit(before.files, loaded.files)
-            seen = await self._store.write(self._current.seen or before.source.seen, edit, op)
+            last = None if self._store.is_whole else self._current.seen
+            seen = await self._store.write(last or before.source.seen, edit, op)
         if loaded is not before:
             try:
                 await self._current.replace(loaded, seen=seen, keep_good=False)

@@ -63,6 +63,11 @@ class FolderStore:
             self._log.warning(done)
         return await self._read(known, noted=noted, is_patient=is_patient)
 
+    @property
+    def is_whole(self) -> bool:
+        """Files are edited by hand, too."""
+        return False
+
     def problems(self) -> list[str]:
         """Files are read themselves."""
         return []

@@ -170,7 +170,7 @@ class Loader:
             pass
         while (seen := await self._store.settled(current.seen)) != current.seen or self._may_release():
             async with current.turn:
-                if not self._may_release() and (seen == current.seen or await self._store.look(seen) != seen):
+                if not self._may_release() and (seen == current.seen or not await self._is_still(seen)):
                     continue
                 if current.loaded and seen == current.loaded.source.seen and not self._may_release():
                     current.note_seen(seen)
@@ -182,6 +182,10 @@ class Loader:
             self._still = await self._store.still(seen)
         current.note_seen(seen)  # equal, but with the files' latest status, so that they are not read again
         return False
+
+    async def _is_still(self, seen: Seen) -> bool:
+        """Whether the store has what was seen just before, or may be loaded whatever others write meanwhile."""
+        return self._store.is_whole or await self._store.look(seen) == seen
 
     async def _note_unchanged(self, loaded: Loaded) -> None:
         """Note that the files are again the served ones: edits that waited were undone."""

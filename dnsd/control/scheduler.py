@@ -51,7 +51,7 @@ from dnsd.store.port import EvidenceError
 
 LOOK_S = 0.5
 AGAIN = timedelta(seconds=10)  # after a failure that passes without a person, such as a full disk
-PASSING = frozenset({Reason.NOT_LOADED, Reason.NOT_WRITABLE, Reason.NO_ROOM})
+PASSING = frozenset({Reason.NOT_LOADED, Reason.NOT_WRITABLE, Reason.NO_ROOM, Reason.AWAY})
 MAX_ACCOUNTS = 20  # whose changes are made at the same time
 MAX_SHOWN_ZONES = 20  # of a plan that is kept
 MAX_REASON = 500  # characters

@@ -11,7 +11,7 @@ import json
 from uuid import uuid4
 
 from dnsd.fleet.heads import AccountState
-from dnsd.fleet.link import NoAnswerError
+from dnsd.fleet.link import EngineRefusedError, NoAnswerError
 from dnsd.fleet.node import FleetNode
 from dnsd.fleet.stream import make_stream
 from dnsd.fleet.subjects import META, SHARED
@@ -54,8 +54,14 @@ def filled(meta: bytes) -> ObjectWrite:
 
 
 def accepted(meta: bytes) -> ObjectWrite:
-    """The write by which edges serve the state even if it has far fewer files. Raises ValueFormatError."""
-    return ObjectWrite(META, meta, json.dumps(json_object(meta) | {"is_accepted": True}).encode())
+    """The write by which edges fetch the state anew, and serve it even if it has far fewer files.
+
+    It gets another epoch: the word is for this state, and not for an older one that the servers may get later. Raises
+    ValueFormatError.
+    """
+    return ObjectWrite(
+        META, meta, json.dumps(json_object(meta) | {"epoch": str(uuid4()), "is_accepted": True}).encode()
+    )
 
 
 async def _make_stream(node: FleetNode, replicas: int) -> int:
@@ -63,8 +69,8 @@ async def _make_stream(node: FleetNode, replicas: int) -> int:
     for attempt in range(MAKE_TRIES):
         try:
             return await make_stream(await node.line.link(), replicas)
-        except NoAnswerError:
-            if attempt == MAKE_TRIES - 1:
+        except (NoAnswerError, EngineRefusedError) as error:  # refused, perhaps, as an earlier attempt is under way
+            if attempt == MAKE_TRIES - 1 or (isinstance(error, EngineRefusedError) and not error.code):
                 raise
             await asyncio.sleep(PAUSE_S)
     raise AssertionError("not reached")

@@ -30,6 +30,7 @@ from dnsd.fleet.values import MAX_VALUE, ValueFormatError
 from dnsd.fleet.writer import (
     GIVE_UP_S,
     MAX_BATCH,
+    MAX_OCTETS,
     Commit,
     FleetAwayError,
     ObjectWrite,
@@ -48,6 +49,7 @@ from dnsd.store.text_file import FileChangedError
 
 COPIED_WITHIN_S = 5.0  # what is stored, by the control's own copy
 LAGS = "this control does not have all of the fleet's state yet; nothing has changed"
+OTHER_STATE = "the servers have another state of an account than this copy, as after a restore: it is fetched anew"
 SILENT = "the fleet's servers do not answer; nothing has changed"
 MOST_MESSAGES = MAX_BATCH - 5  # objects and heads; the rest are the marker and guards
 
@@ -60,7 +62,11 @@ class ControlStore(FleetStore):
         fleet = settings.fleet
         assert fleet
         super().__init__(
-            config, state, settings, log, lambda: control_node(fleet.identity_folder(config), fleet.servers)
+            config,
+            state,
+            settings,
+            log,
+            lambda: control_node(fleet.identity_folder(config), fleet.servers, settings.reload.max_drop_percent),
         )
         self._outcomes = OpOutcomes(state / FLEET_OP, settle, self._link, log)
         self._step = asyncio.Event()  # the follower's next one: each has its own, so that all who wait are woken
@@ -110,18 +116,22 @@ class ControlStore(FleetStore):
         heads, now = await self._copied()
         if not await in_thread(partial(_is_current, edit, seen.files, now.files)):
             raise OvertakenError(edit.touched_keys())
-        guards = await self._guards(edit, seen)
+        guards = await self._guards(edit, seen, now)
         writes = await in_thread(partial(self._writes, edit))
         accounts = {account_of_subject(one.subject) for one in writes}
-        if len(writes) + len(accounts) > MOST_MESSAGES:  # several batches are not all or nothing
-            raise OSError(errno.EFBIG, f"{len(writes):,} objects are too many for one change of a fleet")
+        octets = sum(len(one.new or b"") for one in writes)
+        if len(writes) + len(accounts) > MOST_MESSAGES or octets > MAX_OCTETS:  # several batches are not all or nothing
+            raise OSError(errno.EFBIG, f"{len(writes):,} objects of {octets:,} octets are too many for one change")
         states = {account: heads.get(account, AccountState()) for account in accounts}
         commit = Commit(str(uuid4()), _entry(attempt.op), writes, states, **guards)
         await self._outcomes.prepare(commit.op, attempt)
         try:
             return await self._writer.commit(commit)
         except StaleAccountsError as error:
-            await self._until(partial(self._have_moved, error.accounts, states), COPIED_WITHIN_S)
+            if not await self._until(partial(self._have_moved, error.accounts, states), COPIED_WITHIN_S):
+                if self._follower:
+                    self._follower.doubt(OTHER_STATE)
+                raise StoreAwayError(LAGS, LATER_S) from None
             raise OvertakenError(edit.touched_keys()) from None
         except FleetAwayError as error:
             raise StoreAwayError(str(error), error.retry_after_s) from error
@@ -218,7 +228,7 @@ class ControlStore(FleetStore):
         except FleetAwayError:
             raise StoreAwayError(SILENT, LATER_S) from None
 
-    async def _guards(self, edit: FilesEdit, seen: Seen) -> dict[str, dict[str, int]]:
+    async def _guards(self, edit: FilesEdit, seen: Seen, now: Seen) -> dict[str, dict[str, int]]:
         """The guards that an edit rewrites and reads, which must be as when it was drawn up.
 
         Raises OvertakenError if they have changed since, and StoreAwayError.
@@ -226,7 +236,8 @@ class ControlStore(FleetStore):
         guards = guards_of(edit)
         found = {guard: await self._last(guard) for guard in (NAMES_GUARD, SPACE_GUARD)}  # all: are the servers there?
         last = max(found[one] for one in (*guards.rewritten, *guards.read)) if any(guards) else 0
-        if last > (seen.files.seq if seen.files else 0):
+        known = now if seen.files == now.files else seen  # what was changed and changed back is not loaded again
+        if last > (known.files.seq if known.files else 0):
             await self._until_copied(last)
             raise OvertakenError(edit.touched_keys())
         return {name: {one: found[one] for one in subjects} for name, subjects in guards._asdict().items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,7 @@ from dnsd.fleet.follower import FleetFollower
 from dnsd.fleet.heads import AccountState
 from dnsd.fleet.node import FleetNode
 from dnsd.fleet.stream import check_stream
-from dnsd.fleet.subjects import META, SHARED
+from dnsd.fleet.subjects import ALL_STATE, META, SHARED
 from dnsd.fleet.writer import Writer
 from dnsd.process.tasks import in_thread
 from dnsd.store.directory import Files
@@ -62,7 +62,7 @@ async def fetched_state(node: FleetNode) -> AsyncIterator[FetchedState]:
 
     Notes what goes wrong meanwhile. Raises NoStateError, NotFetchedError, OSError, and as the node's line does.
     """
-    await _check_state(node)
+    last = await _last_of_state(node)
     with tempfile.TemporaryDirectory(prefix="dnsd-fleet-") as folder:
         path, said = Path(folder) / "replica.db", [""]
 
@@ -73,26 +73,30 @@ async def fetched_state(node: FleetNode) -> AsyncIterator[FetchedState]:
         replica, _ = open_replica(path)
         with closing(replica), closing(ReplicaReader(path)) as reader:
             follower = node.follower(replica, note=note)
-            await _caught_up(follower, said)
+            await _caught_up(follower, lambda: replica.place.seq >= last, said)
             with closing(reader.state()) as state:
                 files = await in_thread(partial(read_fleet_files, state, reader.value))
             yield FetchedState(files, follower.heads, reader, reader.value(SHARED, META) or b"{}")
 
 
-async def _check_state(node: FleetNode) -> None:
-    """Raises NoStateError, and without an answer NoAnswerError or FleetAwayError at once: a follower would try on."""
+async def _last_of_state(node: FleetNode) -> int:
+    """The number of the state's last message at the leader: a follower may be served by a server that lags.
+
+    Raises NoStateError, and without an answer NoAnswerError or FleetAwayError at once: a follower would try on.
+    """
     link = await node.line.link()
     if not await check_stream(link) or not await Writer(node.line.link).guard(META):
         raise NoStateError("the fleet has no state yet: `dnsd fleet import` makes it")
+    return await Writer(node.line.link).guard(ALL_STATE)
 
 
-async def _caught_up(follower: FleetFollower, said: list[str]) -> None:
-    """Run a follower until it has all. Raises NotFetchedError."""
+async def _caught_up(follower: FleetFollower, has_all: Callable[[], bool], said: list[str]) -> None:
+    """Run a follower until it is caught up and has all. Raises NotFetchedError."""
     task = asyncio.create_task(follower.run())
     try:
         async with asyncio.timeout(FETCH_S):
             accounts, since = 0, time.monotonic()
-            while not follower.is_caught_up:
+            while not (follower.is_caught_up and has_all()):
                 if task.done():
                     task.result()
                 if len(follower.heads) != accounts or not said[-1]:

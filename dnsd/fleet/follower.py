@@ -101,6 +101,8 @@ class FleetFollower:
         self._said = ""
         self._must_fetch = False
         self._has_said_strange = False
+        self._epoch = ""  # of the state that is followed
+        self._doubt_said = ""
         self._intake: Intake | None = None
         self._behind_since: float | None = None
         self._goal = 0  # the number of a control that the copy had not reached then
@@ -110,6 +112,10 @@ class FleetFollower:
     def heads(self) -> dict[str, AccountState]:
         """The heads of the accounts in the copy; empty before it is caught up for the first time."""
         return self._intake.heads if self._intake else {}
+
+    def doubt(self, reason: str) -> None:
+        """Have the copy fetched anew: it turned out not to be what the servers have."""
+        self._doubt_said = reason
 
     async def run(self) -> None:
         """Follow until cancelled. Raises DamagedReplicaError: the copy is to be opened anew."""
@@ -159,6 +165,7 @@ class FleetFollower:
                 subscriptions.append(await link.listen(subject, put))
             is_anew = self._is_anew(meta.epoch)
             pending = await self._begin(link, 0 if is_anew else self._replica.place.seq)
+            self._epoch = meta.epoch
             self._intake = await in_thread(partial(self._new_intake, meta, is_anew=is_anew))
             await _Consumer(self, link, queue, inbox, pending).run()
         finally:
@@ -177,8 +184,9 @@ class FleetFollower:
 
     def _max_drop_percent(self, meta: FleetMeta) -> int:
         """How much of the files a copy fetched anew may lack: the servers may have lost their state."""
-        is_first = not self._replica.place.epoch
-        return 100 if is_first or meta.is_accepted else self._settings.max_drop_percent()
+        epoch = self._replica.place.epoch
+        is_accepted = meta.is_accepted and meta.epoch != epoch  # the word was for the state that began with this epoch
+        return 100 if not epoch or is_accepted else self._settings.max_drop_percent()
 
     async def _meta(self, link: Link) -> FleetMeta:
         reply = await link.request(self._settings.doors.get + META, within_s=ANSWER_S)
@@ -188,8 +196,7 @@ class FleetFollower:
             found = json_object(reply.data)
         except ValueFormatError:
             found = {}
-        epoch = found.get("epoch")
-        if not isinstance(epoch, str) or not epoch:
+        if not (epoch := _epoch_of(reply.data)):
             raise RestartError("the fleet's state has no epoch that this version can read")
         if found.get("is_filling") is True and not self._settings.accepts_filling:
             raise RestartError("the first import into the fleet's state is not complete")
@@ -244,8 +251,13 @@ class FleetFollower:
             self._has_said_strange = True
             what = shown(message.subject)
             self._remark(f"a message has a subject that this version cannot read, and is kept: {what}")
+        if self._doubt_said:
+            reason, self._doubt_said = self._doubt_said, ""
+            raise ResyncError(reason)
         if message:
             self._intake.take(message, now)
+            if message.subject == META and _epoch_of(message.value or b"") != self._epoch:
+                raise RestartError("the fleet's state was made anew or restored")
         else:
             self._intake.rest(pending, now)
         was_caught_up, self.is_caught_up = self.is_caught_up, not pending and self._intake.is_whole
@@ -365,6 +377,15 @@ class _Consumer:
         except ValueFormatError:  # of a later version
             return
         self._follower.beaten(beat)
+
+
+def _epoch_of(meta: bytes) -> str:
+    """The epoch in the state's first object; empty if this version cannot read it."""
+    try:
+        epoch = json_object(meta).get("epoch")
+    except ValueFormatError:
+        return ""
+    return epoch if isinstance(epoch, str) else ""
 
 
 def _number(text: str) -> int:

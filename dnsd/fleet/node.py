@@ -57,11 +57,12 @@ def edge_node(identity: Path, servers: tuple[str, ...], max_drop_percent: Callab
     return FleetNode(name, _line(name, identity, servers), settings)
 
 
-def control_node(identity: Path, servers: tuple[str, ...]) -> FleetNode:
-    """A control. Raises IdentityError."""
+def control_node(identity: Path, servers: tuple[str, ...], max_drop_percent: int) -> FleetNode:
+    """A control; `max_drop_percent` is as for `FollowerSettings`. Raises IdentityError."""
     name = load_identity(identity).name
     consumer = f"control-{name}"
-    return FleetNode(name, _line(name, identity, servers), FollowerSettings(consumer, control_doors(consumer)))
+    settings = FollowerSettings(consumer, control_doors(consumer), lambda: max_drop_percent)
+    return FleetNode(name, _line(name, identity, servers), settings)
 
 
 def as_control(

@@ -36,13 +36,22 @@ class OpNote:
     op: str
     entries: Entries
     beside: tuple[FileChange, ...]
+    there: frozenset[str] = frozenset()  # which of the files beside existed when the commit was noted
     is_made: bool = False
 
     def packed(self) -> bytes:
         """The note as JSON."""
         beside = [[one.path, _text(one.text), one.modified, one.template] for one in self.beside]
-        note = {"op": self.op, "entries": list(self.entries), "beside": beside, "is_made": self.is_made}
-        return json.dumps(note).encode()
+        note = {"op": self.op, "entries": list(self.entries), "beside": beside, "there": sorted(self.there)}
+        return json.dumps({**note, "is_made": self.is_made}).encode()
+
+    def left(self) -> list[FileChange]:
+        """The changes beside that are to be made; not of files that have gone since: removed, perhaps by this."""
+        return [
+            one
+            for one in self.beside
+            if os.path.lexists(one.path) or (one.text is not None and one.path not in self.there)
+        ]
 
 
 class OpJournal:
@@ -55,7 +64,8 @@ class OpJournal:
 
     def begin(self, op: str, entries: Entries, beside: Sequence[FileChange]) -> None:
         """Note a commit, before it is sent. Blocks. Raises OSError."""
-        self._write(OpNote(op, entries, tuple(beside)))
+        there = frozenset(one.path for one in beside if os.path.lexists(one.path))
+        self._write(OpNote(op, entries, tuple(beside), there))
 
     def complete(self) -> None:
         """Make the changes beside a commit that is stored; its outcome is still to be written. Blocks. OSError."""
@@ -88,7 +98,7 @@ class OpJournal:
 
     def _make(self, note: OpNote) -> None:
         if not note.is_made:
-            write_files(note.beside, self._path.with_name(f"{self._path.name}.files"))
+            write_files(note.left(), self._path.with_name(f"{self._path.name}.files"))
             self._write(OpNote(note.op, note.entries, (), is_made=True))
 
     def _write(self, note: OpNote) -> None:
@@ -115,7 +125,7 @@ class OpJournal:
 def _parsed(path: Path) -> OpNote:
     found = json.loads(read_octets(path, MAX_NOTE))
     beside = tuple(FileChange(place, _octets(text), modified, like) for place, text, modified, like in found["beside"])
-    return OpNote(str(found["op"]), found["entries"], beside, bool(found["is_made"]))
+    return OpNote(str(found["op"]), found["entries"], beside, frozenset(found["there"]), bool(found["is_made"]))
 
 
 def _text(text: str | bytes | None) -> Any:

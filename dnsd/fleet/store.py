@@ -64,10 +64,16 @@ class FleetStore:
         self._changed: set[str] | None = None  # subjects of objects changed since `_files`; None: all
         self._files: Files | None = None
         self._settings: SourceFile | None = None
+        self._opened: Seen | None = None  # what `open` has seen last
         self._looking = asyncio.Lock()
         self._is_tried = asyncio.Event()  # the copy was opened, or cannot be
         self._is_damaged = asyncio.Event()  # the copy is to be opened anew
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """A fleet's changes are commits."""
+        return True
 
     def problems(self) -> list[str]:
         """The reason why the copy may not be what the fleet has, and the end of the edge's papers if it is near."""
@@ -157,16 +163,17 @@ class FleetStore:
             raise OSError(errno.EIO, str(error)) from None
 
     async def arrival(self) -> bool:
-        """Wait for the copy to have files, or other ones than those that could not be used."""
-        await self.changed(AGAIN_S)
-        while (await self.look(None)).files is None:
+        """Wait for the copy to have files, or other ones or settings than those that could not be used."""
+        unusable = self._opened
+        while (seen := await self.look(None)).files is None or seen == unusable:
             await self.changed(AGAIN_S)
         return True
 
     async def open(self, known: Seen | None = None, *, noted: Noted, is_patient: bool = False) -> Seen:
         """See the files in the copy, once that was opened."""
         await self._is_tried.wait()
-        return await self.look(known)
+        self._opened = await self.look(known)
+        return self._opened
 
     async def look(self, known: Seen | None) -> Seen:
         """See the files in the copy, of one state."""

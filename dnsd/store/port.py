@@ -86,6 +86,13 @@ class Store(Protocol):
         is complete; else what may be under way is not a problem yet.
         """
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether what others write is seen whole, so that nothing has to settle; else it may be half written.
+
+        The `seen` of a write is then what was loaded; else what was seen last.
+        """
+
     def problems(self) -> list[str]:
         """Why what is seen may not be what others have written; for the operator."""
 
@@ -121,7 +128,7 @@ class Store(Protocol):
 
         A store that others write asks the same of all files of the accounts that the edit touches.
 
-        `seen` is what was seen last. It may have other files than `edit.before`: of held accounts, the newer ones.
+        `seen` is as `is_whole` says. It may have other files than `edit.before`: of held accounts, the newer ones.
         Others' later edits are not in the result: the caller has not loaded them, and sees them next. With evidence in
         `op`, `finish` must follow. Raises StaleError, EvidenceError and other OSErrors: then nothing has changed. After
         a StoreAwayError, the edit may be made, if that cannot be known yet: the store finds out, and settles it.

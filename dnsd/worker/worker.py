@@ -123,7 +123,10 @@ class Worker:
         await self._has_loaded.wait()
         await asyncio.sleep(CONTROL_S)
         if not self._is_open:
-            self._log.warning(f"{self._setup.process.name} answers from an older snapshot: control is away")
+            name = self._setup.process.name
+            self._log.warning(
+                f"{name} answers from an older snapshot: control has sent no newer one in {CONTROL_S:g} s"
+            )
             self._open()
 
     async def _load(self, revision: int | None = None) -> Snapshot:

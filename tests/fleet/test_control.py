@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ import pytest
 from dnsd.fleet.root import RootFolder
 from dnsd.process.link import MessageKind, ask
 from dnsd.settings.written import state_folder
-from tests.api.server import A1, FILES, SETTINGS, Z1, Api
+from tests.api.server import A1, A2, FILES, SETTINGS, Z1, Api
 from tests.fleet.edges import Edge, EdgeFolder, FleetSource, urls_of
 from tests.fleet.nats_servers import needs_nats_server
 from tests.fleet.servers import NatsServer, control_folder, new_root
@@ -167,3 +167,26 @@ def test_two_controls_write_at_once(api: ControlApi, edge: Edge, root: RootFolde
             time.sleep(0.05)
         assert other.result("PATCH", f"{MAPS}/{first}", {"enabled": False})["enabled"] is False
         edge.becomes("www.example.com", sorted(POOL))
+
+
+def test_a_control_that_cannot_load_what_others_wrote_takes_no_name_of_theirs(
+    api: ControlApi, root: RootFolder, tmp_path: Path
+) -> None:
+    with ControlApi(root, tmp_path / "second", "c2").running() as other:
+        text = api.config.read_text()
+        api.config.write_text(f"{text}no_such_setting: 1\n")
+        wait_for(lambda: not ask(state_folder(api.config), MessageKind.STATUS, {}, timeout_s=HANG_S)["source"]["ok"])
+        other.result("POST", "/zones", {"name": "shop.example", "account": {"id": A2}})
+        status, _, message = api.refused("POST", "/zones", {"name": "shop.example", "account": {"id": A1}})
+        assert status in (400, 503), message
+        api.config.write_text(text)
+        wait_for(lambda: ask(state_folder(api.config), MessageKind.STATUS, {}, timeout_s=HANG_S)["source"]["ok"])
+        for one in (api, other):
+            assert [zone["account"]["id"] for zone in one.result("GET", "/zones?name=shop.example")] == [A2]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + HANG_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

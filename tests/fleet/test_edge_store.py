@@ -231,6 +231,21 @@ def test_unusable_papers_are_said_once_and_replaced_ones_are_used(held: Held) ->
     asyncio.run(test())
 
 
+def test_what_could_not_be_loaded_is_not_tried_again_until_something_is_new(held: Held) -> None:
+    async def test() -> None:
+        await held.send(FILES)
+        async with held.store() as store:
+            await store.arrival()
+            await store.open(noted=lambda root: None)
+            waiting = asyncio.create_task(store.arrival())
+            await asyncio.wait([waiting], timeout=2.5)
+            assert not waiting.done()
+            await held.send({MAP: None})
+            assert await waiting
+
+    asyncio.run(test())
+
+
 def test_an_edge_writes_nothing(held: Held) -> None:
     async def test() -> None:
         await held.send(FILES)

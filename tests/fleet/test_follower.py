@@ -23,7 +23,7 @@ from dnsd.fleet.link import EngineRefusedError, Line, Link
 from dnsd.fleet.stream import STREAM
 from dnsd.fleet.subjects import META
 from dnsd.store.replica import Replica, open_replica
-from dnsd.store.replica_rows import ReplicaPlace
+from dnsd.store.replica_rows import KeptObject, ReplicaPlace
 from tests.fleet.fleets import State, line_to, one_server, run
 from tests.fleet.nats_servers import NatsServer, needs_nats_server
 
@@ -317,5 +317,24 @@ def test_two_accounts_move_together_under_load(server: NatsServer, tmp_path: Pat
                     await state.commit({X: values[number % 2], Z: values[1 - number % 2]})
                 await copy.becomes(state.values)
                 assert seen <= {(b"here", b"not here"), (b"not here", b"here")}
+
+    run(test())
+
+
+def test_a_copy_in_doubt_and_a_new_epoch_are_fetched_anew(server: NatsServer, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with line_to(server.url) as line, line_to(server.url) as second:
+            state = await State(line).begin()
+            await state.commit({X: b"1", Y: b"1"})
+            async with copy_in(tmp_path, second, max_drop_percent=10) as copy:
+                await copy.becomes(state.values)
+                copy.replica.flush([KeptObject("acme", X, 3, b"lost")], copy.replica.place)  # as from servers restored
+                copy.follower.doubt("the servers have another state")
+                await copy.becomes(state.values)
+                assert "the servers have another state" in copy.said
+                await state.commit({META: b'{"epoch":"epoch-2","schema":1,"level":1,"is_accepted":true}'})
+                while copy.replica.place.epoch != "epoch-2":
+                    await asyncio.sleep(0.05)
+                await copy.becomes(state.values)
 
     run(test())

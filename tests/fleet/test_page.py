@@ -88,6 +88,14 @@ def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
             query = dns.message.make_query("www.example.com", "A")
             assert "203.0.113.10" in str(dns.message.from_wire(server.udp(query.to_wire())))
         control = folder_of_node(tmp_path / "node", root, "controls/control", None)
+        checked = shell("dnsd check -c dnsd.yaml", control)
+        assert (checked.returncode, "the accounts are those of the fleet" in checked.stdout) == (0, True), (
+            checked.stderr
+        )
+        explained = shell("dnsd explain www.example.com -c dnsd.yaml", control)
+        assert (explained.returncode, "DNSD_DATA=FOLDER" in explained.stderr) == (1, True)
+        explained = shell(f"DNSD_DATA={source / 'copy'} dnsd explain www.example.com -c dnsd.yaml", control)
+        assert "203.0.113.10" in explained.stdout, explained.stderr
         with Dnsd(control / "dnsd.yaml") as server:
             assert "203.0.113.10" in str(dns.message.from_wire(server.udp(query.to_wire())))
             assert " api\n" in server.stdout.text()

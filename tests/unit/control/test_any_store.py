@@ -14,11 +14,13 @@ from dnsd.control import control
 from dnsd.control.change_queue import OVERTAKEN_TRIES
 from dnsd.control.follow import Follower
 from dnsd.manage.draft import Draft
-from dnsd.manage.maps import MapChange, edit_map
+from dnsd.manage.maps import MapChange, delete_map, edit_map
 from dnsd.manage.refusal import Reason, RefusedError
 from dnsd.manage.service import Actor
 from dnsd.store.directory import FileKind
+from dnsd.store.files_edit import FilesEdit
 from dnsd.store.folder import read_file
+from dnsd.store.port import Op, Seen, StoreAwayError
 from tests.limits import HANG_S
 from tests.stores import MemoryEngine, MemoryStore
 from tests.unit.control.scheduling import ACME, FILES, SALE, SHOP, Life, Scheduling
@@ -168,3 +170,41 @@ def test_control_has_no_other_way_to_the_files() -> None:
     words = ("store.folder ", "store.folder_write", "store.watch", "import write_files", "undo_unfinished")
     modules = [one for one in Path(control.__file__).parent.glob("*.py") if one.name != "folder_store.py"]
     assert [(one.name, word) for one in modules for word in words if word in one.read_text()] == []
+
+
+def test_a_batch_of_which_nothing_is_known_is_not_made_again(
+    world: Scheduling, engine: MemoryEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer is lost: whoever asked for a part of it must not hear that the object is not there."""
+    engine.put({f"{MAP}.yaml": FILES[f"{MAP}.yaml"].replace("enabled: true", "enabled: false")})
+    real, lost = MemoryStore.write, [1]
+
+    async def write(store: MemoryStore, seen: Seen, edit: FilesEdit, op: Op) -> Seen:
+        found = await real(store, seen, edit, op)
+        if lost and len(edit.touched_keys()) > 1:
+            lost.pop()
+            raise StoreAwayError("nothing is known of the change yet", 5)
+        return found
+
+    monkeypatch.setattr(MemoryStore, "write", write)
+
+    async def work(life: Life) -> None:
+        async with life.control.current.turn:  # so that both are in one batch
+            changes = [
+                asyncio.create_task(life.service.change(actor(world), "map.delete", removed)),
+                asyncio.create_task(life.service.change(actor(world), "map.edit", moved)),
+            ]
+            await asyncio.sleep(0.1)
+        for change in changes:
+            with pytest.raises(RefusedError) as error:
+                await change
+            assert error.value.faults[0].reason is Reason.AWAY
+        assert not lost
+
+    def removed(draft: Draft) -> None:
+        delete_map(draft, ACME, SHOP)
+
+    def moved(draft: Draft) -> None:
+        edit_map(draft, ACME, SALE, MapChange(ips=["203.0.113.9"]))
+
+    world.run(work)

@@ -33,7 +33,7 @@ class Stalled:
 def test_a_fetch_that_stalls_is_given_up_with_its_reason(monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
     monkeypatch.setattr(fetch, "STALLED_S", 0.2)
     said = [""]
-    fetched = _caught_up(Stalled(said, reason), said)  # type: ignore[arg-type]
+    fetched = _caught_up(Stalled(said, reason), lambda: True, said)  # type: ignore[arg-type]
     if reason:
         with pytest.raises(NotFetchedError, match=f"the fleet's state does not come: {reason}"):
             asyncio.run(fetched)
