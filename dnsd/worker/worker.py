@@ -183,6 +183,7 @@ class Worker:
                         observe=answering.observe,
                     )
                 )
+        self._forget()  # gives the sockets the names, and the limiter
         loop.add_reader(self._setup.shared.asks[self._setup.process.index][0], self._places.answer_asks)
         for server in self._udp:
             server.start()
