@@ -7,15 +7,19 @@ import copy
 import os
 import pathlib
 import signal
+import socket
 import sys
+import time
 
 import pytest
 
-from tests.packets import answers, query
+from tests.limits import HANG_S
+from tests.packets import answers, opt, query
 from tests.soak.harness import Soaked, soak_world, soaked, wait_until
 from tests.worlds import World, write_world
 
 DNS = query("dns.example.com")
+AGAIN = query("amplified.example.com", after=opt())
 
 
 def test_snapshot_file_of_an_earlier_run_is_not_published_data(tmp_path: pathlib.Path) -> None:
@@ -38,6 +42,20 @@ def test_snapshot_file_of_an_earlier_run_is_not_published_data(tmp_path: pathlib
                 assert answers(server.udp(DNS)) == ["192.0.2.99"]  # also the first answers of the new workers
         for _ in range(20):
             assert answers(server.udp(DNS)) == ["192.0.2.99"]
+
+
+def test_a_worker_limits_rates_from_its_first_query_on(tmp_path: pathlib.Path) -> None:
+    """The same question again and again, which the compiled loop answers by itself; no change was published since."""
+    limits = {"rrl": {"responses_per_second": 20, "slip": 2, "exempt": []}}
+    with Soaked(tmp_path, soak_world(limits=limits)) as server, socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.connect((server.host, server.port))
+        client.settimeout(HANG_S)
+        start, whole = time.monotonic(), 0
+        for _ in range(200):  # of each two over the limit, one is answered, with TC
+            client.send(AGAIN)
+            client.send(AGAIN)
+            whole += answers(client.recv(4096)) != []
+        assert 0 < whole <= 20 * (time.monotonic() - start + 1) * 1.05 * 2  # of two workers
 
 
 def test_hung_worker_does_not_hold_up_the_others(tmp_path: pathlib.Path) -> None:
