@@ -8,37 +8,29 @@ is. Each reason is noted once, until another one takes its place.
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from typing import Any
 
 from nats.aio.msg import Msg
 
 from dnsd.errors import DnsdError, shown
-from dnsd.fleet.beat import BEAT, Beat, parse_beat
+from dnsd.fleet.beat import BEAT, Beat
+from dnsd.fleet.consumer import NANOSECONDS, RestartError, StateMessages
 from dnsd.fleet.doors import Doors
 from dnsd.fleet.heads import AccountState
 from dnsd.fleet.intake import Flushed, Intake, ResyncError, ShrunkError, StateMessage
-from dnsd.fleet.link import Line, Link, json_answer, plain_headers
+from dnsd.fleet.link import Line, Link, json_answer
 from dnsd.fleet.stream import STREAM
 from dnsd.fleet.subjects import ALL_STATE, META, is_state
 from dnsd.fleet.values import ValueFormatError, is_count, json_object
-from dnsd.fleet.writer import REMOVED
 from dnsd.process.tasks import in_thread
 from dnsd.store.replica import Replica
 from dnsd.store.replica_rows import DamagedReplicaError
 
-BATCH = 1000  # messages of one request
-EXPIRES_S = 20
-HEARTBEAT_S = 0.5
-SILENCE_S = 1.5
-LOOK_AGAIN_S = 0.2
-NANOSECONDS = 1_000_000_000
 LIVES_S = 30  # of a consumer that nobody asks
 ANSWER_S = 5.0  # in the first seconds of a cluster, a request may take that long
 SHRUNK_PAUSE_S = 60.0
@@ -46,11 +38,6 @@ LONGEST_ABSENCE_S = 25 * 86400  # markers of removals live 30 days
 PAUSE_S = (0.05, 5.0)  # the first and the longest between attempts
 STEADY_S = 10  # after which the next pause is the first again
 BEHIND_S = 2
-ACK_TOKENS = 9  # of the reply subject of a message; with a domain and an account, there are two more before the stream
-
-
-class RestartError(DnsdError):
-    """The consumer is to be begun anew after the last whole message; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +88,6 @@ class FleetFollower:
         self._said = ""
         self._must_fetch = False
         self._has_said_strange = False
-        self._epoch = ""  # of the state that is followed
         self._doubt_said = ""
         self._intake: Intake | None = None
         self._behind_since: float | None = None
@@ -165,9 +151,8 @@ class FleetFollower:
                 subscriptions.append(await link.listen(subject, put))
             is_anew = self._is_anew(meta.epoch)
             pending = await self._begin(link, 0 if is_anew else self._replica.place.seq)
-            self._epoch = meta.epoch
             self._intake = await in_thread(partial(self._new_intake, meta, is_anew=is_anew))
-            await _Consumer(self, link, queue, inbox, pending).run()
+            await StateMessages(self, link, queue, inbox, self._settings.doors.next).run(pending)
         finally:
             for one in subscriptions:  # also while it reconnects: it would subscribe again
                 await link.unlisten(one)
@@ -256,7 +241,7 @@ class FleetFollower:
             raise ResyncError(reason)
         if message:
             self._intake.take(message, now)
-            if message.subject == META and _epoch_of(message.value or b"") != self._epoch:
+            if message.subject == META and _epoch_of(message.value or b"") != self._intake.epoch:
                 raise RestartError("the fleet's state was made anew or restored")
         else:
             self._intake.rest(pending, now)
@@ -281,102 +266,10 @@ class FleetFollower:
             self._behind_since = None
             raise RestartError(f"this copy is behind the controls for more than {BEHIND_S} s")
 
-    async def ask(self, link: Link, inbox: str) -> None:
-        """Ask the consumer for its next messages."""
-        body = {
-            "batch": BATCH,
-            "expires": EXPIRES_S * NANOSECONDS,
-            "idle_heartbeat": int(HEARTBEAT_S * NANOSECONDS),
-        }
-        await link.publish(self._settings.doors.next, json.dumps(body).encode(), reply=inbox)
-
     def _say(self, reason: str) -> None:
         if reason != self._said:
             self._said = reason
             self._note(reason)
-
-
-class _Consumer:
-    """The messages of one consumer."""
-
-    def __init__(
-        self, follower: FleetFollower, link: Link, queue: asyncio.Queue[Msg | None], inbox: str, pending: int
-    ) -> None:
-        self._follower = follower
-        self._link = link
-        self._queue = queue
-        self._inbox = inbox
-        self._pending = pending
-        self._number = 0  # of the last message
-        self._asked = 0  # messages that the server may still send
-
-    async def run(self) -> None:
-        """Take messages until something is wrong. Raises RestartError, ResyncError, NoAnswerError, OSError."""
-        self._follower.taken(None, self._pending)
-        for turn in count():
-            if self._asked <= BATCH // 2:
-                await self._follower.ask(self._link, self._inbox)
-                self._asked += BATCH
-            message = await self._next()
-            if message is None:
-                raise RestartError("the connection to the fleet's servers was interrupted")
-            if message.subject == BEAT:
-                self._take_beat(message)
-            elif message.reply:
-                self._take_state(message)
-            else:
-                self._take_status(plain_headers(message))
-            if not turn % 100:
-                await asyncio.sleep(0)
-
-    async def _next(self) -> Msg | None:
-        for wait_s in (SILENCE_S, LOOK_AGAIN_S):  # a busy process may itself have been late to read
-            try:
-                async with asyncio.timeout(wait_s):
-                    return await self._queue.get()
-            except TimeoutError:
-                continue
-        raise RestartError(f"the fleet's servers were silent for {SILENCE_S:g} s")
-
-    def _take_state(self, message: Msg) -> None:
-        seq, number, self._pending = _numbers(message.reply)
-        if number != self._number + 1:
-            raise RestartError("a message of the fleet's servers was lost")
-        self._number = number
-        self._asked -= 1
-        headers = plain_headers(message)
-        self._follower.taken(
-            StateMessage(
-                message.subject,
-                None if headers.get(REMOVED) else message.data,
-                seq,
-                self._pending,
-                headers.get("Nats-Batch-Id", ""),
-                _number(headers.get("Nats-Batch-Sequence", "0")),
-                "Nats-Batch-Commit" in headers,
-            ),
-            self._pending,
-        )
-
-    def _take_status(self, headers: dict[str, str]) -> None:
-        status = headers.get("Status")
-        if status == "100":
-            if _number(headers.get("Nats-Last-Consumer", str(self._number))) != self._number:
-                raise RestartError("a message of the fleet's servers was lost")
-            self._follower.taken(None, self._pending)
-        elif status == "408":  # a request has expired
-            self._asked -= _number(headers.get("Nats-Pending-Messages", str(BATCH)))
-        else:
-            raise RestartError(f"the fleet's servers ended the consumer: {headers.get('Description', status)}")
-
-    def _take_beat(self, message: Msg) -> None:
-        if message.reply or message.headers:  # an edge has aimed a consumer at it
-            return
-        try:
-            beat = parse_beat(message.data)
-        except ValueFormatError:  # of a later version
-            return
-        self._follower.beaten(beat)
 
 
 def _epoch_of(meta: bytes) -> str:
@@ -388,11 +281,6 @@ def _epoch_of(meta: bytes) -> str:
     return epoch if isinstance(epoch, str) else ""
 
 
-def _number(text: str) -> int:
-    """The number in a header, 0 without one."""
-    return int(text) if text.isascii() and text.isdigit() else 0
-
-
 def _count(answer: dict[str, Any], *path: str) -> int:
     """A number in an answer of the servers. Raises RestartError."""
     found: Any = answer
@@ -401,13 +289,3 @@ def _count(answer: dict[str, Any], *path: str) -> int:
     if not is_count(found):
         raise RestartError(f"an answer of the fleet's servers has no number {path[-1]}")
     return found
-
-
-def _numbers(reply: str) -> tuple[int, int, int]:
-    """The message's number in the stream and in the consumer, and how many are to come. Raises RestartError."""
-    tokens = reply.split(".")
-    at = 0 if len(tokens) == ACK_TOKENS else 2
-    try:
-        return int(tokens[at + 5]), int(tokens[at + 6]), int(tokens[at + 8])
-    except (IndexError, ValueError):
-        raise RestartError("a message of the fleet's servers has no numbers") from None

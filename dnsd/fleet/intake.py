@@ -74,7 +74,7 @@ class Intake:
         One anew is served unless it lacks more than `max_drop_percent` of the files that the first one has.
         """
         self._replica = replica
-        self._epoch = epoch
+        self.epoch = epoch  # of the state that is followed
         self._deliver = deliver
         self._sums: dict[str, AccountSum] = {}
         self.heads: dict[str, AccountState] = {}  # of what the copy has, by account
@@ -134,7 +134,7 @@ class Intake:
     def _keep(self, message: StateMessage, now: float) -> None:
         """Write a message whose subject no version of dnsd makes: no account has it, and no sum counts it."""
         self._last = message.seq
-        place = ReplicaPlace(self._epoch, self.seq, self._replica.place.caught_up_at)
+        place = ReplicaPlace(self.epoch, self.seq, self._replica.place.caught_up_at)
         self._replica.flush([_change(message, SHARED)], place)
         if not self._is_anew:
             self._deliver(Flushed(frozenset({message.subject}), place))
@@ -160,7 +160,7 @@ class Intake:
             return
         messages = [one for account in accounts for one in self._waiting.pop(account).messages.values()]
         changed = [one for one in messages if self._old(one.subject) != one.value]
-        place = ReplicaPlace(self._epoch, self.seq, self._replica.place.caught_up_at)
+        place = ReplicaPlace(self.epoch, self.seq, self._replica.place.caught_up_at)
         sums = {account: self._sum_after(account, messages) for account in accounts}
         heads = [(one, self._old(one.subject)) for one in messages if _is_head(one.subject)]
         self._replica.flush([_change(one, account_of_subject(one.subject)) for one in messages], place)
@@ -181,7 +181,7 @@ class Intake:
                 raise ResyncError(f"account {account!r} has other objects than its head says")
         if pending or not self.is_whole:
             return
-        place = ReplicaPlace(self._epoch, self._last, int(now))
+        place = ReplicaPlace(self.epoch, self._last, int(now))
         if self._is_anew:
             before, after = self._replica.counts(OBJECTS)
             if (before - after) * 100 > before * self._max_drop_percent:

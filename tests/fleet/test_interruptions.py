@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from nats.aio.msg import Msg
 
-from dnsd.fleet import follower as follower_module
 from dnsd.fleet.beat import BEAT, Beat
-from dnsd.fleet.follower import FleetMeta, RestartError
+from dnsd.fleet.consumer import RestartError, StateMessages
+from dnsd.fleet.follower import FleetMeta
 from dnsd.fleet.link import Link
 from tests.fleet.fleets import State, line_to, one_server, run
 from tests.fleet.nats_servers import NatsServer, needs_nats_server
@@ -30,19 +30,19 @@ def server(tmp_path: Path) -> Iterator[NatsServer]:
 
 def interrupted(monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException) -> list[str]:
     """Have the first fetch anew of a copy that has a state end with an error, after some messages; empty until then."""
-    real = follower_module._Consumer._take_state
+    real = StateMessages._take_state
     seen: list[str] = []
     done: list[str] = []
 
     def take(self: Any, message: Msg) -> None:
-        if self._follower._replica.is_anew and self._follower._replica.place.epoch and not done:
+        if self._receiver._replica.is_anew and self._receiver._replica.place.epoch and not done:
             seen.append(message.subject)
             if len(seen) > after:
                 done.append(message.subject)
                 raise error
         real(self, message)
 
-    monkeypatch.setattr(follower_module._Consumer, "_take_state", take)
+    monkeypatch.setattr(StateMessages, "_take_state", take)
     return done
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from dnsd.fleet import follower as follower_module
 from dnsd.fleet.beat import Beat
+from dnsd.fleet.consumer import RestartError
 from dnsd.fleet.doors import control_doors
-from dnsd.fleet.follower import FleetFollower, FollowerSettings, RestartError
+from dnsd.fleet.follower import FleetFollower, FollowerSettings
 from dnsd.fleet.intake import Intake
 from dnsd.fleet.link import FleetReply, Line, LinkSettings, NoAnswerError
 from dnsd.store.replica import open_replica
