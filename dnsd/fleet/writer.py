@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 from dnsd.errors import DnsdError
@@ -144,13 +144,6 @@ class Writer:
         Read it, then wait until the follower has passed it, and draw the change up on that. Raises FleetAwayError.
         """
         return await self._last_until(subject, "", time.monotonic() + self._give_up_s)
-
-    async def fate(self, op: str) -> Literal[True] | None:
-        """True if a commit, or its first batch, is stored, and None if that is unknown; the servers know it for a day.
-
-        A missing marker is no proof: a batch may still be on its way. Raises FleetAwayError.
-        """
-        return True if await self._last(op_subject(op), op) else None
 
     async def _store(
         self,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dnsd.fleet.link import EngineRefusedError, FleetReply, Line, Link, NoAnswerError
+from dnsd.fleet.op_verdict import is_stored
 from dnsd.fleet.subjects import NAMES_GUARD, head_subject
 from dnsd.fleet.writer import FleetAwayError, StaleAccountsError, Writer
 from tests.fleet.fleets import State, line_to, one_server, run
@@ -115,7 +116,7 @@ def test_an_op_that_is_stored_between_the_looks_is_no_refusal(server: NatsServer
             with pytest.raises(StaleAccountsError) as stale:
                 await Writer(servers).commit(other)
             assert stale.value.accounts == {"acme"}
-            assert await state.writer.fate(other.op) is None
+            assert not await is_stored(line.link, other.op)
 
     run(test())
 

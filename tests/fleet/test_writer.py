@@ -13,6 +13,7 @@ import pytest
 
 from dnsd.fleet.heads import AccountState, AccountSum, parse_head
 from dnsd.fleet.link import EngineRefusedError, Line, LinkSettings, NoAnswerError, open_link
+from dnsd.fleet.op_verdict import is_stored
 from dnsd.fleet.stream import STREAM, check_stream, make_stream
 from dnsd.fleet.subjects import NAMES_GUARD, SPACE_GUARD, head_subject
 from dnsd.fleet.values import MAX_VALUE
@@ -60,8 +61,6 @@ def test_a_commit_is_stored_with_marker_heads_and_sums(server: NatsServer) -> No
             first = await stored(line, X)
             assert first
             assert int(first["Nats-Batch-Sequence"]) == parse_head(head["value"]).first
-            assert await state.writer.fate(commit.op)
-            assert await state.writer.fate("another") is None
 
     run(test())
 
@@ -200,15 +199,9 @@ def test_without_servers_the_commit_is_away_and_its_fate_is_found_later(server: 
             assert (away.value.op, away.value.retry_after_s) == (commit.op, 5)
             server.end()
             with pytest.raises(FleetAwayError):
-                await writer.fate(commit.op)
+                await writer.guard(X)
             server.start()
-            while True:
-                try:
-                    is_stored = await writer.fate(commit.op)
-                    break
-                except FleetAwayError:
-                    await asyncio.sleep(0.1)
-            assert bool(is_stored) == (await stored(line, X) is not None)
+            assert await is_stored(line.link, commit.op) == (await stored(line, X) is not None)
 
     run(test())
 
