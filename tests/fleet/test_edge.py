@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from dnsd.serve import start
 from dnsd.settings.role import Role
 from tests.fleet.edges import BUTIK, FILES, POOL, EdgeFolder, FleetSource, urls_of
 from tests.fleet.nats_servers import needs_nats_server
-from tests.fleet.servers import NatsServer, control_folder, new_root
+from tests.fleet.servers import NatsServer, control_folder
 from tests.live.server import Dnsd
 
 pytestmark = needs_nats_server
@@ -28,27 +27,6 @@ LINES = [
     "@ SOA ns1 h 7 2 3 4 5\n@ NS ns1.edge.example.\n",
     *(f"n{n * 7919 % 60013} A 192.0.2.1\n" for n in range(9000)),
 ]
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> RootFolder:
-    return new_root(tmp_path)
-
-
-@pytest.fixture
-def server(root: RootFolder) -> Iterator[NatsServer]:
-    with NatsServer(root, root.servers[0]) as server:
-        yield server
-
-
-@pytest.fixture
-def source(root: RootFolder, tmp_path: Path) -> FleetSource:
-    return FleetSource(root, tmp_path)
-
-
-@pytest.fixture
-def folder(root: RootFolder, tmp_path: Path) -> EdgeFolder:
-    return EdgeFolder(root, tmp_path / "edge")
 
 
 @pytest.mark.usefixtures("server")

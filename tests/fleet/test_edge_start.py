@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,34 +21,13 @@ from dnsd.fleet.values import FleetFile, pack_value
 from dnsd.fleet.writer import Commit, ObjectWrite, Writer
 from tests.fleet.edges import FILES, POOL, EdgeFolder, FleetSource, urls_of
 from tests.fleet.nats_servers import needs_nats_server
-from tests.fleet.servers import NatsServer, control_folder, new_root
+from tests.fleet.servers import NatsServer, control_folder
 from tests.limits import HANG_S
 from tests.stores import named
 
 pytestmark = needs_nats_server
 MAP = "öst/maps/butik 1.yaml"
 LATER = b'{"v":2,"modified":5}\n'
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> RootFolder:
-    return new_root(tmp_path)
-
-
-@pytest.fixture
-def server(root: RootFolder) -> Iterator[NatsServer]:
-    with NatsServer(root, root.servers[0]) as server:
-        yield server
-
-
-@pytest.fixture
-def source(root: RootFolder, tmp_path: Path) -> FleetSource:
-    return FleetSource(root, tmp_path)
-
-
-@pytest.fixture
-def folder(root: RootFolder, tmp_path: Path) -> EdgeFolder:
-    return EdgeFolder(root, tmp_path / "edge")
 
 
 def commit(root: RootFolder, values: Mapping[str, str | bytes]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,24 +25,13 @@ from dnsd.fleet.writer import Commit, FleetAwayError, Writer
 from dnsd.store.directory import Files
 from tests.fleet.edges import FILES, EdgeFolder, FleetSource, urls_of
 from tests.fleet.nats_servers import needs_nats_server
-from tests.fleet.servers import NatsServer, control_folder, new_edge, new_root
+from tests.fleet.servers import NatsServer, control_folder, new_edge
 from tests.limits import HANG_S
 
 pytestmark = needs_nats_server
 ACCOUNTS = {f"c{number}/account.yaml": f"name: C{number}\n" for number in range(30)}
 EAST = "west/zones/east.example.yaml"
 ZONE = "records:\n- {name: www, type: A, content: 192.0.2.9}\n"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> RootFolder:
-    return new_root(tmp_path)
-
-
-@pytest.fixture
-def server(root: RootFolder) -> Iterator[NatsServer]:
-    with NatsServer(root, root.servers[0]) as server:
-        yield server
 
 
 @pytest.fixture

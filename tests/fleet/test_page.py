@@ -54,7 +54,7 @@ def folder_of_node(folder: Path, root: RootFolder, identity: str, accounts: Path
         LISTEN.sub('listen: ["127.0.0.1:0"]', text).replace("user: dnsd\n", "").replace("127.0.0.1:8053", "127.0.0.1:0")
     )
     shutil.copytree(root.folder / identity, folder / "identity")
-    (folder / "dnsd.yaml").write_text(text.replace("127.0.0.1:9153", "127.0.0.1:0").replace(":8053", ":0"))
+    (folder / "dnsd.yaml").write_text(text.replace("127.0.0.1:9153", "127.0.0.1:0"))
     if accounts:
         shutil.copytree(accounts, folder / "accounts")
     return folder
