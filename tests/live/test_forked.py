@@ -17,7 +17,7 @@ import pytest
 from tests.live import forked
 from tests.live.forked import Forked, Forker, run
 from tests.live.server import PROJECT, Dnsd
-from tests.soak.harness import Soaked, wait_until
+from tests.soak.harness import Soaked, open_files, wait_until
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["check", "-c", "missing.yaml"]])
@@ -46,9 +46,8 @@ def facts(pid: int) -> dict[str, object]:
     """What a process has of the system, without numbers that differ in each run."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     process = psutil.Process(pid)
-    targets = [os.readlink(file) for file in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
     return {
-        "descriptors": sorted(re.sub(r"\d+|/.*/", "", target) for target in targets),
+        "descriptors": sorted(re.sub(r"\d+|/.*/", "", target) for target in open_files(pid)),
         "signals": re.findall(r"^(?:SigBlk|SigIgn|SigCgt):.*", status, re.MULTILINE),
         "threads": process.num_threads(),
         "limits": pathlib.Path(f"/proc/{pid}/limits").read_text(),

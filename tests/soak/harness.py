@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -254,10 +254,7 @@ class Soaked(Dnsd):
 
     def _open_files(self) -> list[str]:
         """What each process's descriptors lead to."""
-        return [
-            f"{name}: {sorted(os.readlink(fd) for fd in pathlib.Path(f'/proc/{pid}/fd').iterdir())}"
-            for name, pid in self.pids().items()
-        ]
+        return [f"{name}: {sorted(open_files(pid))}" for name, pid in self.pids().items()]
 
     def _held(self) -> dict[str, dict[str, int]]:
         fds, threads = self.fds(), self.threads()
@@ -274,6 +271,13 @@ def soaked(folder: pathlib.Path, *, is_forked: bool = not IS_LONG, **settings: A
         yield server
         server.check_clean()
         server.counted()
+
+
+def open_files(pid: int) -> Iterator[str]:
+    """What the descriptors of a process lead to, except for those that it closes just now."""
+    for descriptor in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            yield os.readlink(descriptor)
 
 
 def cpu_of(pid: int) -> float:
