@@ -18,12 +18,12 @@ from dnsd.model.times import time_text
 async def list_drains(call: Call) -> Reply:
     """List the changes of 30 days that moved names off addresses of a map, also of a deleted one, newest first"""
     account_id, map_id = call.path["account_id"], call.path["map_id"]
-    found = call.service.drains.of_map(map_id, account_id)
+    found = call.service.drains.of_map(map_id, account_id, now := time.time())
     loaded = call.service.loaded
     if not found:
         find_map(loaded.dataset, account_id, map_id)
     answered = answered_addresses(loaded.snapshot)
-    return Reply([drain_shape(one, time.time(), answered) for one in found])
+    return Reply([drain_shape(one, now, answered) for one in found])
 
 
 def answered_addresses(snapshot: Snapshot) -> Collection[str]:

@@ -17,7 +17,7 @@ from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
 from dnsd.manage.audit import AuditLog
 from dnsd.manage.audit_entries import Entry, Outcome
-from dnsd.manage.drain_file import DrainFile
+from dnsd.manage.drain_files import DrainFiles
 from dnsd.manage.drains import MAX_ADDRESSES, Drain, DrainBook
 from dnsd.model.maps import AddressMap
 from dnsd.process.tasks import in_thread
@@ -28,7 +28,7 @@ class DrainKeeper:
 
     def __init__(self, state: Path, publisher: Publisher, log: Log) -> None:
         self.book = DrainBook()
-        self._file = DrainFile(state)
+        self._files = DrainFiles(state)
         self._publisher = publisher
         self._log = log
         self._is_switching = asyncio.Event()
@@ -36,7 +36,7 @@ class DrainKeeper:
 
     async def load(self) -> None:
         """Read the drains of earlier processes."""
-        self.book = (await in_thread(self._file.load)).restarted()
+        self.book = (await in_thread(self._files.load)).restarted()
         self._report()
         self._look()
 
@@ -77,13 +77,13 @@ class DrainKeeper:
 
     async def _keep(self, book: DrainBook) -> None:
         """Take a new book: first on disk, so that a process after a kill knows every time that was shown."""
-        await in_thread(partial(self._file.save, book))
+        await in_thread(partial(self._files.save, book, book.changed_accounts(self.book)))
         self.book = book
         self._report()
 
     def _report(self) -> None:
-        if self._file.problem:
-            self._log.error(self._file.problem)
+        if self._files.problem:
+            self._log.error(self._files.problem)
 
 
 def _found(old: Snapshot, before: Loaded | None, after: Loaded, revision: int, now: float) -> list[Drain]:

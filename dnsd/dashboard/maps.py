@@ -126,8 +126,9 @@ async def save_details(visit: Visit) -> HtmlPage | Redirect:
 def _drains(visit: Visit) -> dict[str, Any]:
     """The drains of a map, and whether one of them still runs."""
     answered = answered_addresses(visit.loaded.snapshot)
-    found = visit.service.drains.of_map(visit.map.id, visit.account.id)
-    shapes = [drain_shape(one, time.time(), answered) for one in found]
+    now = time.time()
+    found = visit.service.drains.of_map(visit.map.id, visit.account.id, now)
+    shapes = [drain_shape(one, now, answered) for one in found]
     return {"drains": shapes, "drains_run": any(one["state"] != DrainState.FORGOTTEN for one in shapes)}
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TypeAlias
 
 KEPT_S = 30 * 86_400.0
 MAX_OF_MAP = 20  # older ones are put together
 MAX_ADDRESSES = 64  # of one drain
-MAX_DRAINS = 20_000  # of all maps; those forgotten first are dropped first
+MAX_OF_ACCOUNT = 500  # of all its maps; those forgotten first are dropped first
 
 
 class DrainState(StrEnum):
@@ -42,6 +43,10 @@ class Drain:
         """When the last honest cache has forgotten the addresses; None while a worker may still give them."""
         return None if self.served_at is None else self.served_at + self.ttl_s
 
+    def is_kept(self, now: float) -> bool:
+        """Whether the drain has not ended so long ago that it goes."""
+        return now < (self.forgotten_at or self.changed_at) + KEPT_S
+
     def state(self, now: float) -> DrainState:
         """The state at a time."""
         if self.forgotten_at is None:
@@ -49,66 +54,97 @@ class Drain:
         return DrainState.DRAINING if now < self.forgotten_at else DrainState.FORGOTTEN
 
 
+Drains: TypeAlias = Mapping[str, tuple[Drain, ...]]  # of one account, by map id; the oldest first
+
+
 @dataclass(frozen=True, slots=True)
 class DrainBook:
-    """All drains, by map id; the oldest first."""
+    """All drains, by account id: a change costs what its account has, and an account fills only its own limit."""
 
-    drains: Mapping[str, tuple[Drain, ...]] = field(default_factory=dict)
+    accounts: Mapping[str, Drains] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Drain]:
-        return (one for drains in self.drains.values() for one in drains)
+        return (one for drains in self.accounts.values() for of in drains.values() for one in of)
 
     @property
     def is_switching(self) -> bool:
         """Whether a worker may still give drained addresses."""
         return any(one.served_at is None for one in self)
 
-    def of_map(self, map_id: str, account_id: str) -> list[Drain]:
-        """The drains of an account's map, newest first."""
-        return [one for one in reversed(self.drains.get(map_id, ())) if one.account_id == account_id]
+    def of_account(self, account_id: str) -> list[Drain]:
+        """The drains of an account."""
+        return [one for of in self.accounts.get(account_id, {}).values() for one in of]
+
+    def of_map(self, map_id: str, account_id: str, now: float) -> list[Drain]:
+        """The drains of an account's map that did not end long ago, newest first."""
+        drains = self.accounts.get(account_id, {}).get(map_id, ())
+        return [one for one in reversed(drains) if one.is_kept(now)]
 
     def with_drains(self, added: Iterable[Drain], now: float) -> DrainBook:
-        """The book with more drains, within its limits, and without those that ended long ago."""
-        drains = dict(self.drains)
-        for one in added:
-            drains[one.map_id] = _within_limit((*drains.get(one.map_id, ()), one))
-        kept = [one for of in drains.values() for one in of if now < (one.forgotten_at or one.changed_at) + KEPT_S]
-        if len(kept) > MAX_DRAINS:
-            kept.sort(key=lambda one: (one.forgotten_at is None, one.forgotten_at or 0))
-            kept = sorted(kept[-MAX_DRAINS:], key=lambda one: one.changed_at)
-        return book_of(kept)
+        """The book with more drains; their accounts' are kept within limits, and without those that ended long ago."""
+        accounts = dict(self.accounts)
+        for account_id, drains in book_of(added).accounts.items():
+            more = {map_id: list(of) for map_id, of in accounts.get(account_id, {}).items()}
+            for map_id, of in drains.items():
+                more.setdefault(map_id, []).extend(of)
+            accounts[account_id] = _within_limits(more, now)
+        return DrainBook(accounts)
 
     def served(self, revision: int, now: float) -> tuple[DrainBook, list[Drain]]:
         """The book once every worker serves a revision, and the drains that waited for it."""
-        kept, done = [], []
-        for one in self:
+        done: list[Drain] = []
+
+        def served(one: Drain) -> Drain:
             if one.served_at is None and one.revision <= revision:
-                one = replace(one, served_at=now)
-                done.append(one)
-            kept.append(one)
-        return book_of(kept), done
+                done.append(one := replace(one, served_at=now))
+            return one
+
+        waiting = {one.account_id for one in self if one.served_at is None}
+        changed = {
+            account_id: {map_id: tuple(map(served, of)) for map_id, of in self.accounts[account_id].items()}
+            for account_id in waiting
+        }
+        return DrainBook({**self.accounts, **changed}), done
 
     def restarted(self) -> DrainBook:
         """The book for a new process, which serves all earlier changes with its first revision."""
         return book_of(replace(one, revision=0) if one.served_at is None else one for one in self)
 
+    def changed_accounts(self, before: DrainBook) -> set[str]:
+        """The ids of the accounts whose drains a change from `before` has touched."""
+        both = self.accounts.keys() | before.accounts.keys()
+        return {one for one in both if self.accounts.get(one) is not before.accounts.get(one)}
+
 
 def book_of(drains: Iterable[Drain]) -> DrainBook:
     """The book of these drains."""
-    found: dict[str, tuple[Drain, ...]] = {}
+    found: dict[str, dict[str, list[Drain]]] = {}
     for one in drains:
-        found[one.map_id] = (*found.get(one.map_id, ()), one)
-    return DrainBook(found)
+        found.setdefault(one.account_id, {}).setdefault(one.map_id, []).append(one)
+    return DrainBook({account: {key: tuple(of) for key, of in maps.items()} for account, maps in found.items()})
 
 
-def _within_limit(drains: tuple[Drain, ...]) -> tuple[Drain, ...]:
-    """The drains of a map, the oldest two put together if there are too many; never forgotten too early."""
-    if len(drains) <= MAX_OF_MAP:
-        return drains
-    first, second, *rest = drains
+def _within_limits(drains: Mapping[str, list[Drain]], now: float) -> Drains:
+    """The drains of an account, within the limits of a map and of an account, without those that ended long ago."""
+    kept = [one for of in drains.values() for one in _of_map_within_limit(of) if one.is_kept(now)]
+    if len(kept) > MAX_OF_ACCOUNT:
+        kept.sort(key=lambda one: (one.forgotten_at is None, one.forgotten_at or 0))
+        kept = sorted(kept[-MAX_OF_ACCOUNT:], key=lambda one: one.changed_at)
+    return next(iter(book_of(kept).accounts.values()), {})
+
+
+def _of_map_within_limit(drains: list[Drain]) -> list[Drain]:
+    """The drains of a map, the oldest put together if there are too many; never forgotten too early."""
+    while len(drains) > MAX_OF_MAP:
+        drains = [_together(*drains[:2]), *drains[2:]]
+    return drains
+
+
+def _together(first: Drain, second: Drain) -> Drain:
+    """Two drains of a map as one."""
     ends = [one.forgotten_at for one in (first, second) if one.forgotten_at is not None]
     served_at = max(ends) - max(first.ttl_s, second.ttl_s) if len(ends) == 2 else None
-    both = replace(
+    return replace(
         second,
         addresses=tuple(dict.fromkeys((*second.addresses, *first.addresses)))[:MAX_ADDRESSES],
         names_total=first.names_total + second.names_total,
@@ -116,4 +152,3 @@ def _within_limit(drains: tuple[Drain, ...]) -> tuple[Drain, ...]:
         revision=max(first.revision, second.revision),
         served_at=served_at,
     )
-    return both, *rest

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from dnsd.cli import main
-from dnsd.manage.drain_file import DrainFile
+from dnsd.manage.drain_files import DrainFiles
 from dnsd.manage.drains import Drain, DrainBook
 from tests.api.server import A1, A2, FILES, SETTINGS, Z1, Z2, Api
 from tests.browser.sessions import Person
@@ -225,7 +225,7 @@ def test_wait_ends_when_the_last_cache_has_forgotten(tmp_path: Path) -> None:
     server = Api(tmp_path, MAPPED)
     (tmp_path / "state").mkdir(exist_ok=True)
     start = time.time()
-    DrainFile(tmp_path / "state").save(kept(start, 5))
+    DrainFiles(tmp_path / "state").save(kept(start, 5), [A1])
     with server.running() as api:
         result = run(api, "map", "drains", "Shop", "--wait")
         assert time.time() >= start + 5
@@ -237,10 +237,10 @@ def test_wait_ends_when_the_last_cache_has_forgotten(tmp_path: Path) -> None:
 
 def test_damaged_file_is_told_and_replaced(tmp_path: Path) -> None:
     server = Api(tmp_path, MAPPED)
-    (tmp_path / "state").mkdir(exist_ok=True)
-    (tmp_path / "state/drains.json").write_text("{")
+    (tmp_path / "state/drains").mkdir(mode=0o700, parents=True)
+    (tmp_path / f"state/drains/{A1}.json").write_text("{")
     with server.running() as api:
         assert drains(api) == []
-        assert "drains.json is corrupt" in api.dns.stderr.text()
+        assert f"drains/{A1}.json is corrupt" in api.dns.stderr.text()
         api.result("DELETE", f"{P}/{SHOP}/ips/203.0.113.11")
         assert len(served(api)) == 1

@@ -236,7 +236,7 @@ LINES: dict[str, tuple[str, ...]] = {
         f"{UPGRADE}test_release_before_moves_lists_aside_and_ignores_new_versions",
         f"{UPGRADE}test_next_upgrade_reads_what_both_releases_wrote",
     ),
-    "It ignores pending/, brake.json, drains.json": (BEFORE,),
+    "It ignores pending/, brake.json, drains/": (BEFORE,),
     "It does not know dnsd-ipv4-only": ("unit/formats/test_comments.py::test_comment", BEFORE),
     "It ignores the tag dnsd-content": (BEFORE,),
 }
