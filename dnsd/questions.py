@@ -2,7 +2,8 @@
 
 Time is cut into slots, which end together in all processes, as the monotonic clock is the system's. Each question kept
 stands for a number of questions asked: its weight. Thinning keeps sums of weights right on average, also if the result
-is merged with other samples and thinned again. The sample knows nothing about clients.
+is merged with other samples and thinned again. The sample knows nothing about clients: a name and a type are enough for
+an answer, which depends neither on the DO bit nor on a subnet. A question counts as one of class IN.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_map
 from dnsd.manage.map_request import MapRequest, create_request, edit_request
 from dnsd.manage.maps import map_tag
-from dnsd.manage.plan import Asked, plan_of
+from dnsd.manage.plan import plan_of
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.fields import IPAddress, IPNetwork, parse_ip
 
@@ -66,9 +66,8 @@ async def plan_map(call: Call) -> Reply:
             maps.edit_map(draft, account_id, map_id.lower(), bodies.map_change(body, given))
 
     before, after = await call.service.plan(call.actor, verb)
-    asked = Asked(call.service.recent, call.service.traffic.by_zone())
     objection = await call.service.objection(call.actor, before, after)
-    plan = plan_of(before, after, account_id, asked, objection=objection)
+    plan = plan_of(before, after, account_id, await call.service.asked(), objection=objection)
     return Reply(plan_shape(await planned_in_turns(call.actor, plan)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dnsd.api.shapes import JsonObject
 from dnsd.compile.effects import MAX_SAMPLE
 from dnsd.manage.plan import AnswersPlan, Plan, ZoneAddresses
+from dnsd.manage.replayed import ReplayedRow, ReplayPlan
 
 
 def plan_shape(plan: Plan) -> JsonObject:
@@ -28,6 +29,7 @@ def plan_shape(plan: Plan) -> JsonObject:
         "effects": {str(effect): count for effect, count in plan.effects.items()},
         "share_of_questions": plan.share and {"share": plan.share.share, "is_sampled": plan.share.is_sampled},
         "forgotten_after_s": plan.forgotten_s,
+        "replay": plan.replay and replay_shape(plan.replay),
         "warnings": [*plan.remarks, *(f"{problem.source}: {problem.message}" for problem in plan.warnings)],
     }
 
@@ -56,4 +58,45 @@ def _sourced_shape(addresses: ZoneAddresses) -> JsonObject:
         "AAAA_map": addresses.v6_map_id,
         "source": str(addresses.source),
         "outside": addresses.outside or None,
+    }
+
+
+def replay_shape(replay: ReplayPlan) -> JsonObject:
+    """The recent questions that a change would answer otherwise."""
+    return {
+        "questions": replay.questions,
+        "changes": {str(change): count for change, count in replay.changes.items()},
+        "zones": list(map(_row_shape, replay.zones)),
+        "zones_total": replay.zones_total,
+        "maps": list(map(_row_shape, replay.maps)),
+        "maps_total": replay.maps_total,
+        "questions_for_names": replay.names,
+        "changes_of_names": {str(change): count for change, count in replay.name_changes.items()},
+        "examples": [
+            {
+                "name": one.name,
+                "type": one.rtype,
+                "change": str(one.change),
+                "is_unmeant": one.is_unmeant,
+                "questions": one.questions,
+                "old": one.old,
+                "new": one.new,
+            }
+            for one in replay.examples
+        ],
+        "verdict": "halt" if replay.reasons else "go_on",
+        "reasons": list(replay.reasons),
+        "workers_left_out": list(replay.silent),
+        "text": list(replay.lines),
+    }
+
+
+def _row_shape(row: ReplayedRow) -> JsonObject:
+    """The recent questions of a zone or a map."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "questions": row.questions,
+        "changed": row.changed,
+        "unmeant": row.unmeant,
     }

@@ -12,6 +12,7 @@ from dnsd.cli.show import labelled, print_json, print_rows, say
 from dnsd.errors import printable
 
 MAX_SINGLE_REQUESTS = 20  # zones requested one by one; for more, the list of all zones is cheaper
+MAX_EXAMPLES = 5  # recent questions that would be answered otherwise
 SOURCES = {
     "pool": "the default pool",
     "stored": "as stored",
@@ -115,7 +116,7 @@ def print_plan(plan: ApiObject, descriptions: dict[str, str], *, as_json: bool) 
         for answers in zone["answers"]:
             _print_answers(answers, descriptions)
     for line in _effect_lines(plan):
-        click.echo(line)
+        click.echo(printable(line))
     total, zones, others = plan["names_total"], plan["zones_total"], plan["names_of_other_accounts"]
     changed = [f"{_names(total)} in {zones:,} zone{'' if zones == 1 else 's'}"] if total else []
     changed += [f"{_names(others)} of other accounts"] if others else []
@@ -147,6 +148,10 @@ def _effect_lines(plan: ApiObject) -> Iterator[str]:
         yield f"{100 * share['share']:.0f} % of the account's recent questions were for {of}"
     if seconds := plan["forgotten_after_s"]:
         yield f"caches may give the old answers for {seconds:,} s after the change"
+    if replay := plan.get("replay"):  # a server of the version before sends none
+        yield from replay["text"]
+        for one in replay["examples"][:MAX_EXAMPLES]:
+            yield f"for example {one['name']} {one['type']}: {one['old']} -> {one['new']}"
 
 
 def _names(count: int) -> str:

@@ -19,6 +19,7 @@ from dnsd.compile.nearby import Nearby
 from dnsd.compile.zone_names import existing_names, names_of, names_with_rule, names_with_rules
 from dnsd.engine.node import Alias, Edge, Flattened, Node, Redirection, is_followed
 from dnsd.engine.snapshot import OWN_HTTPS, BuiltZone, Snapshot
+from dnsd.engine.verdict import MAX_NAMES
 from dnsd.wire.names import ASTERISK, MAX_NAME, ancestors, is_below
 from dnsd.wire.rdata import HTTPS
 
@@ -55,6 +56,7 @@ class Effects:
         self._groups: dict[str, dict[tuple[object, ...], Moved]] = {}  # by zone id
         self._efforts: dict[str, _Effort] = {}  # for names below DNAMEs, by account
         self._names: list[bytes] = []  # names that moved, except those of `_whole`
+        self._many: list[bytes] = []  # names that moved with others of their zone, the first MAX_NAMES
         self._whole = Nearby[BuiltZone]()  # zones with many names that moved
         self._zones = Nearby[BuiltZone]()  # all zones, before and after, once a DNAME is new
         self._dnames = Nearby[tuple[Redirection, bool]]()  # and all DNAMEs: each, and whether it counts as new
@@ -71,6 +73,11 @@ class Effects:
     def moved(self) -> list[Moved]:
         """The names that moved, in groups, the largest first."""
         return sorted((one for of in self._groups.values() for one in of.values()), key=lambda one: -one.names_total)
+
+    @property
+    def names(self) -> list[bytes]:
+        """The names that moved; of those in zones where many did, the first MAX_NAMES."""
+        return [*self._names, *self._many]
 
     def __contains__(self, qname: object) -> bool:
         """Whether answers to questions for a canonical name move; also for names below wildcards and DNAMEs.
@@ -113,6 +120,7 @@ class Effects:
                 group = self._group(built.zone.id, pair)
                 group.names_total += count
                 group.names += islice(names_with_rule(built, rule), MAX_SAMPLE - len(group.names))
+                self._many += islice(names_with_rule(built, rule), MAX_NAMES - len(self._many))
         if built.zone.id in self.compared:
             self._whole.add(built.zone.name, built)
             self._suffixes.add(built.zone.name)
@@ -282,6 +290,8 @@ class Effects:
         if is_single:
             self._names.append(name)
             self._suffixes.add(name.removeprefix(ASTERISK))
+        elif len(self._many) < MAX_NAMES:
+            self._many.append(name)
 
     def _group(self, zone_id: str, pair: Pair) -> Moved:
         """The group of names with these endings; beyond MAX_GROUPS of a zone, of names with the same fate."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dnsd import __version__
+from dnsd.control.worker_samples import WorkerSamples
 from dnsd.engine.delta import DeltaPart, delta, is_small
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import shown
@@ -34,7 +35,7 @@ from dnsd.process.snapshot_log import SnapshotLog
 from dnsd.process.tasks import in_thread
 from dnsd.process.verified import Verified
 from dnsd.process.worker_settings import WorkerSettings
-from dnsd.questions import QuestionSample, slot_at, unpacked_slot
+from dnsd.questions import slot_at
 from dnsd.store.objects import ReadZone
 from dnsd.whole_file import remove_new
 from dnsd.wire.names import name_text
@@ -57,6 +58,7 @@ class WorkerLink:
     sent: int  # the last revision sent to it
     settings: WorkerSettings | None = None  # the last ones sent to it
     answered: int = 0  # the last request for counts that it answered
+    sampled: int = 0  # the last request for its sample that it answered
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # held during an update
 
 
@@ -75,8 +77,7 @@ class Publisher:
         self.snapshot: Snapshot | None = None
         self.links: dict[int, WorkerLink] = {}
         self.counts = Counts()  # of all workers, since the start
-        self.questions = QuestionSample()  # of all workers
-        self._sampled: dict[int, tuple[int, int]] = {}  # by worker: its pid, and the last slot of its sample
+        self.samples = WorkerSamples()  # of questions
         self.save_problem: str | None = None
         self._shared = shared
         self._file = state / FILE_NAME
@@ -171,7 +172,9 @@ class Publisher:
                     self.counts.merge((tuple(key), value) for key, value in counted["counts"])
                     link.answered = counted["asked"] or link.answered
                 elif kind is MessageKind.SAMPLED:
-                    self._add_questions(link, payload)
+                    self.samples.add(link, payload)
+                elif kind is MessageKind.SAMPLE_END:
+                    self.samples.end(link, payload)
                 await self._notify()
         except (EOFError, OSError):
             pass  # the worker ended; the supervisor starts another
@@ -188,17 +191,12 @@ class Publisher:
             link.writer.write(packed(MessageKind.COUNT, {"asked": asked}))
         await self._wait_for(lambda: all(link.answered >= asked for link in self.links.values()), within_s)
 
-    def ask_for_samples(self) -> None:
-        """Ask every worker for the questions of its sample that it has not sent yet."""
-        self.questions.begin(slot_at(time.monotonic()))
-        for link in self.links.values():
-            pid, slot = self._sampled.get(link.index, (link.pid, 0))
-            link.writer.write(packed(MessageKind.SAMPLE, {"after": slot if pid == link.pid else 0}))
-
-    def _add_questions(self, link: WorkerLink, payload: bytes) -> None:
-        slot, questions = unpacked_slot(json.loads(payload))
-        self._sampled[link.index] = link.pid, slot
-        self.questions.add(questions, slot)
+    async def collect_samples(self, within_s: float) -> list[str]:
+        """Collect every worker's sample; return the names of workers slower than `within_s`, or not connected."""
+        asked = self.samples.ask(self.links, slot_at(time.monotonic()))
+        late = partial(self.samples.late, self._shared.workers, self.links, asked)
+        await self._wait_for(lambda: not late(), within_s)
+        return late()
 
     async def begin_to_save(self, snapshot: Snapshot) -> BegunTable | None:
         """Write the names of a snapshot that may be published soon, if they will need a file of their own.

@@ -20,8 +20,7 @@ async def sample_traffic(traffic: Traffic, files: TrafficFiles, publisher: Publi
     last = time.monotonic()
     try:
         while True:
-            publisher.ask_for_samples()
-            await publisher.collect(COLLECT_S)
+            await asyncio.gather(publisher.collect_samples(COLLECT_S), publisher.collect(COLLECT_S))
             now = time.monotonic()
             traffic.add(publisher.counts.items(), time.time(), now - last)
             last = now

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dnsd.dashboard.views import MAX_NAMES, MAX_ZONES, map_name
 from dnsd.errors import Problem
 from dnsd.manage.plan import AnswerSource, AnswersPlan, Effect, Plan, PlannedName, ZoneAddresses, ZonePlan
+from dnsd.manage.replayed import ReplayPlan
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress
 from dnsd.model.maps import MissingFamily
@@ -50,6 +51,7 @@ class PlanView:
     others_total: int  # names of other accounts
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    replay: ReplayPlan | None  # of recent questions
 
     @property
     def zones_more(self) -> int:
@@ -76,6 +78,7 @@ def plan_view(
         others_total=plan.others_total,
         notes=tuple(_notes(plan)),
         warnings=(*plan.remarks, *disabled, *_family_warnings(ips, missing), *map(_warning, plan.warnings)),
+        replay=plan.replay,
     )
 
 

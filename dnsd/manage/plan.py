@@ -7,11 +7,10 @@ of other accounts that lead to them are counted, never named.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
-from typing import Protocol
 
 from dnsd.app import Loaded
 from dnsd.compile.effects import Effects
@@ -22,6 +21,8 @@ from dnsd.engine.answer import EdgeSource
 from dnsd.engine.node import Alias, Flattened
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import Problem
+from dnsd.manage.asked import Asked
+from dnsd.manage.replayed import ReplayPlan, replay_of
 from dnsd.model.record_parts import Steps
 from dnsd.model.zones import Zone
 from dnsd.store.directory import account_of
@@ -136,6 +137,7 @@ class Plan:
     objection: str = ""  # of the brake, if the change were made now
     is_cut: bool = False  # names of the account may be missing, as too many lie below its DNAMEs
     is_count_cut: bool = False  # so may names of other accounts, in `others_total`
+    replay: ReplayPlan | None = None  # None: no sample of recent questions, or nothing changes
 
     @property
     def names_total(self) -> int:
@@ -154,25 +156,8 @@ class Plan:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a reader of the plan must know first."""
-        return (*filter(None, [self.objection]), *([LEFT_OUT] if self.is_cut or self.is_count_cut else []))
-
-
-class Questions(Protocol):
-    """A sample of recent questions."""
-
-    def share_of(self, owners: Container[bytes], *, zones: Container[bytes] | None = None) -> float | None:
-        """The share of questions answered from these owner names, of all for the zones with these apexes.
-
-        None without such questions.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is known about recent questions."""
-
-    sample: Questions | None = None
-    by_zone: Mapping[str, float] = field(default_factory=dict)  # questions of each zone, by its name
+        cut = [LEFT_OUT] if self.is_cut or self.is_count_cut else []
+        return (*filter(None, [self.objection]), *cut, *(self.replay.reasons if self.replay else ()))
 
 
 def plan_of(
@@ -205,6 +190,10 @@ def plan_of(
         ZonePlan(planner.zone(zone_id), tuple(answers), by_aliases=zone_id not in effects.compared)
         for zone_id, answers in zones.items()
     ]
+    replay = None
+    if asked:
+        may_show = planner.may_show
+        replay = yield from replay_of(before, after, asked, effects, account_id=account_id, may_show=may_show)
     return Plan(
         zones=tuple(sorted(plans, key=lambda one: one.zone.name_text)),
         others_total=others_total,
@@ -214,6 +203,7 @@ def plan_of(
         objection=objection,
         is_cut=account_id in effects.cut,
         is_count_cut=not effects.cut <= {account_id},
+        replay=replay,
     )
 
 

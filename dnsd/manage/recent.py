@@ -40,6 +40,10 @@ class RecentQuestions:
                 matching += one.weight
         return matching / asked if asked else None
 
+    def of(self, zones: Container[bytes]) -> list[Question]:
+        """The questions for the zones with these apexes."""
+        return [*self._questions(zones)]
+
     def asked(self, *, zones: Container[bytes] | None = None) -> AskedOwners:
         """The questions without their names, as the owner names decide the answers."""
         weights: defaultdict[tuple[bytes, bytes, int], float] = defaultdict(float)

@@ -39,6 +39,7 @@ class MessageKind(IntEnum):
     SERVING = 2  # the revision that it now serves
     COUNTED = 3  # its counts since the last such message
     SAMPLED = 4  # a slot of its sample of questions
+    SAMPLE_END = 7  # all slots for a request with this number are sent
     # From `outbound` to control.
     OUTBOUND = 5  # its pid
     FOUND = 6  # an answer to ASK
@@ -47,7 +48,7 @@ class MessageKind(IntEnum):
     DELTA = 11  # pickled parts
     LOAD = 12  # serve this revision from the snapshot file
     COUNT = 13  # request for counts
-    SAMPLE = 14  # request for the slots of its sample of questions after a number
+    SAMPLE = 14  # request, with its number, for the slots of its sample of questions after a number
     # From control to `outbound`.
     ASK = 15  # a question for resolvers
     # From the command line to control, with one reply each.

@@ -258,7 +258,7 @@ class Worker:
             elif kind is MessageKind.COUNT:
                 await self._send_counts(json.loads(payload)["asked"])
             elif kind is MessageKind.SAMPLE:
-                await self._send_sample(json.loads(payload)["after"])
+                await self._send_sample(**json.loads(payload))
 
     def _change_settings(self, settings: WorkerSettings) -> None:
         """Apply settings, unless they are in force already."""
@@ -316,19 +316,22 @@ class Worker:
         """The picked questions, each standing for its share of all that passed."""
         assert self._serving is not None
         snapshot = self._serving.snapshot
+        weight = passed / max(1, len(picked))
         for octets in filter(None, picked):
             qname = octets[:-2].lower()
             zone, owner = snapshot.place_of(qname)
-            yield Question(qname, int.from_bytes(octets[-2:]), zone, owner, passed / len(picked))
+            yield Question(qname, int.from_bytes(octets[-2:]), zone, owner, weight)
 
-    async def _send_sample(self, after: int) -> None:
-        """Send control the slots of the sample after this number, one at a time."""
+    async def _send_sample(self, after: int, asked: int) -> None:
+        """Send control the slots of the sample after this number, one at a time, and the number of its request."""
         for slot, questions in tuple(self._sample.after(after)):
             control = self._control
             if control is None or control.transport.get_write_buffer_size() > MAX_UNREAD:
                 return
             control.write(packed(MessageKind.SAMPLED, packed_slot(slot, questions)))
             await asyncio.sleep(0)  # queries are answered between slots
+        if self._control is not None:
+            self._control.write(packed(MessageKind.SAMPLE_END, {"asked": asked}))
 
     async def _beat(self) -> None:
         while True:

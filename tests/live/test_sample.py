@@ -8,11 +8,13 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dnsd.net import udp
-from tests.api.server import A1, SETTINGS, Api
+from dnsd.questions import MAX_OF_ZONE
+from tests.api.server import A1, SETTINGS, Z1, Api
 from tests.browser.sessions import Person
 from tests.live.forked import run
 from tests.mutations import question
@@ -89,3 +91,61 @@ def test_unknown_range_is_an_hour(tmp_path: Path) -> None:
             assert response.status_code == 200
             chosen = wanted if wanted in ("hour", "day", "week") else "hour"
             assert f'<a href="/?range={chosen}" aria-current="true">' in response.text
+
+
+SHOP = "51" * 16
+MAPS = f"/accounts/{A1}/addressing/address_maps"
+SHOP_FILE = f"""
+id: "{SHOP}"
+description: Shop
+enabled: true
+ips: [203.0.113.1, "2001:db8:100::1"]
+memberships: [{{kind: account, identifier: acme}}]
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_plan_says_which_recent_questions_it_would_answer_otherwise(tmp_path: Path, kind: str) -> None:
+    api = Api(tmp_path, settings=TWO_WORKERS)
+    api.write("acme/maps/shop.yaml", SHOP_FILE)
+    tenant = api.token("--account", A1)
+
+    def replay(**change: object) -> dict[str, Any]:
+        found: dict[str, Any] = api.result("POST", f"{MAPS}/plan", {"id": SHOP, **change}, token=tenant)["replay"]
+        return found
+
+    with api.running(env={"DNSD_UDP": kind}), Person(api, tenant) as acme:
+        ask(api, "www.example.com", "dns.example.com", "www.example.org")
+        wait_until(lambda: replay(enabled=False)["questions"] >= MAX_OF_ZONE)
+        off = replay(enabled=False)
+        asked, changed = off["questions"], off["changes"]["onto_pool"]
+        assert 0 < changed < asked  # www of both names
+        assert (sum(off["changes"].values()), off["verdict"], off["workers_left_out"]) == (changed, "go_on", [])
+        assert "example.org" not in json.dumps(off)
+        none = replay(ips=["2001:db8:100::1"])
+        assert (none["changes"]["no_data"], none["verdict"]) == (changed, "halt")
+        assert [(one["name"], one["questions"], one["unmeant"]) for one in none["maps"]] == [("Shop", changed, changed)]
+        assert (none["examples"][0]["old"], none["examples"][0]["new"]) == ("A 203.0.113.1", "no data")
+        here = os.environ | {"DNSD_CONFIG": str(api.config), "DNSD_API_URL": api.origin, "DNSD_API_TOKEN": tenant}
+        shown = run("map", "disable", "Shop", "--dry-run", env=here).stdout
+        assert f"of {asked} recent questions for the account's zones, {changed} would be answered otherwise" in shown
+        page = acme.get(f"/accounts/{A1}/maps/{SHOP}/disable").text
+        assert f"{changed} would be answered otherwise" in page
+        assert "example.org" not in page.replace("<wbr>", "")
+        [record] = api.result("GET", f"/zones/{Z1}/dns_records?name=dns.example.com", token=tenant)
+        review = acme.post(f"/zones/{Z1}/records/bulk", {"do": "delete", "record": record["id"]}).text
+        assert f"{asked - changed} would be answered otherwise: {asked - changed} NXDOMAIN instead of data" in review
+        assert "does not name" not in review
+        tag = api.call("GET", f"{MAPS}/{SHOP}").headers["etag"].strip('"')
+        form = {"do": "preview", "tag": tag, "account_wide": "yes", "ips": "2001:db8:100::1"}
+        warned = acme.post(f"/accounts/{A1}/maps/{SHOP}/edit", form).text
+        assert "would be answered otherwise, though the change does not name them" in warned
+        assert api.ask("www.example.com") == ["203.0.113.1"]
+        stopped = worker_pids(api)[0]
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            late = replay(enabled=False)
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        assert late["workers_left_out"] == ["worker-0"]
+        assert late["questions"] >= asked

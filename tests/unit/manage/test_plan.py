@@ -9,8 +9,10 @@ import pytest
 
 from dnsd.app import Loaded, load
 from dnsd.compile import effects
-from dnsd.manage.plan import AnswerSource, Asked, Effect, Plan, answering, plan_of
+from dnsd.manage.asked import Asked
+from dnsd.manage.plan import AnswerSource, Effect, Plan, answering, plan_of
 from dnsd.model.record_parts import finished
+from dnsd.questions import Question
 from dnsd.wire.names import parse_name_text
 
 SETTINGS = "default_addresses: [198.51.100.10, 2001:db8:f::10]\nnameservers: [ns1.example.net]\n"
@@ -207,8 +209,11 @@ class Sample:
         asked = [name for name in self.names if zones is None or any(name.endswith(zone) for zone in zones)]  # type: ignore[attr-defined]
         return sum(name in owners for name in asked) / len(asked) if asked else None
 
+    def of(self, zones: Container[bytes]) -> list[Question]:
+        return []
 
-class MissingNames:
+
+class MissingNames(Sample):
     """Questions for names that do not exist."""
 
     def share_of(self, owners: Container[bytes], *, zones: Container[bytes] | None = None) -> float | None:

@@ -17,6 +17,7 @@ from dnsd.compile.build import Options, build_snapshot
 from dnsd.control import publish
 from dnsd.control.publish import Publisher, WorkerLink
 from dnsd.engine.snapshot import Snapshot
+from dnsd.engine.verdict import Replay
 from dnsd.log import Log
 from dnsd.manage.recent import RecentQuestions
 from dnsd.net import udp
@@ -30,7 +31,7 @@ from dnsd.worker import worker as module
 from dnsd.worker.worker import Worker, WorkerSetup
 from tests.limits import HANG_S
 from tests.models import dataset, record, worker_settings, zone
-from tests.packets import query
+from tests.packets import answers, query, rcode_text
 
 COM, ORG = b"\7example\3com\0", b"\7example\3org\0"
 
@@ -96,7 +97,7 @@ class Server:
     def __init__(self, state: Path, workers: int = 1) -> None:
         self.shared = Shared(workers, 8)
         self.publisher = Publisher(self.shared, state, Log())
-        self.recent = RecentQuestions(self.publisher.questions)
+        self.recent = RecentQuestions(self.publisher.samples.questions)
         self._state = State(folder=state, address="", lock=-1, is_temporary=False)
         self.workers = [self.started(index) for index in range(workers)]
 
@@ -117,18 +118,24 @@ class Server:
 
     async def collect(self) -> list[int]:
         """Ask all workers for their samples; return the slots that they send."""
-        self.publisher.ask_for_samples()
+        asking = asyncio.ensure_future(self.publisher.collect_samples(HANG_S))
+        await asyncio.sleep(0)
         slots = []
         for index, worker in enumerate(self.workers):
             link: Any = self.publisher.links[index]
             for kind, payload in await messages(link.writer):
                 assert kind is MessageKind.SAMPLE
                 worker._control = answers = Wire()
-                await worker._send_sample(json.loads(payload)["after"])
-                for sent, slot in await messages(answers):
-                    assert sent is MessageKind.SAMPLED
-                    self.publisher._add_questions(link, slot)
+                await worker._send_sample(**json.loads(payload))
+                *sent, end = await messages(answers)
+                for one, slot in sent:
+                    assert one is MessageKind.SAMPLED
+                    self.publisher.samples.add(link, slot)
                     slots.append(json.loads(slot)["slot"])
+                assert end[0] is MessageKind.SAMPLE_END
+                self.publisher.samples.end(link, end[1])
+        await self.publisher._notify()
+        assert await asking == []
         return slots
 
 
@@ -177,8 +184,8 @@ def test_questions_over_udp_and_tcp_are_sampled(tmp_path: Path, clock: Clock, li
         clock.now += 10
         worker._sample_questions()
         assert len(await server.collect()) == 1
-        asked = {one.qname: one for one in server.publisher.questions}
-        assert len(list(server.publisher.questions)) == 10 + 5
+        asked = {one.qname: one for one in server.publisher.samples.questions}
+        assert len(list(server.publisher.samples.questions)) == 10 + 5
         assert asked[b"\1x" + COM].owner == asked[b"\1y" + COM].owner == b"\1*" + COM
         assert (asked[b"\2no" + ORG].owner, asked[b"\2no" + ORG].zone) == (b"", ORG)
         assert asked[b"\3www" + ORG].qtype == 28
@@ -273,9 +280,116 @@ def test_worker_sends_no_more_than_control_reads(tmp_path: Path, clock: Clock) -
         full = Wire()
         full.write(bytes(module.MAX_UNREAD + 1))
         worker._control = full
-        await worker._send_sample(0)
+        await worker._send_sample(0, 1)
         assert len(full.octets) == module.MAX_UNREAD + 1
         assert await server.collect() == [100, 101, 102]  # later, all of it
+
+    run(work)
+
+
+def test_silent_worker_is_named_and_left_out(tmp_path: Path, clock: Clock) -> None:
+    async def work() -> None:
+        server = Server(tmp_path, workers=3)
+        for worker in server.workers:
+            worker._serve(served())
+            pick(worker, "www.example.com")
+        clock.now += 10
+        for worker in server.workers:
+            pick(worker)
+        del server.publisher.links[2]  # it has ended
+        asking = asyncio.ensure_future(server.publisher.collect_samples(0.2))
+        await asyncio.sleep(0)
+        link: Any = server.publisher.links[0]
+        ((_, payload),) = await messages(link.writer)
+        server.workers[0]._control = answers = Wire()
+        await server.workers[0]._send_sample(**json.loads(payload))
+        (_, slot), (_, end) = await messages(answers)
+        server.publisher.samples.add(link, slot)
+        server.publisher.samples.end(link, end)
+        await server.publisher._notify()
+        assert await asking == ["worker-1", "worker-2"]
+        assert len(list(server.publisher.samples.questions)) == 1
+
+    run(work)
+
+
+def test_slot_that_is_asked_for_twice_counts_once(tmp_path: Path, clock: Clock) -> None:
+    async def work() -> None:
+        server = Server(tmp_path)
+        (worker,) = server.workers
+        worker._serve(served())
+        pick(worker, "www.example.com")
+        clock.now += 10
+        pick(worker)
+        link: Any = server.publisher.links[0]
+        for number in (1, 2):  # asked before the first one is answered
+            worker._control = answers = Wire()
+            await worker._send_sample(0, number)
+            (_, slot), _ = await messages(answers)
+            server.publisher.samples.questions.begin(101)
+            server.publisher.samples.add(link, slot)
+        assert len(list(server.publisher.samples.questions)) == 1
+
+    run(work)
+
+
+def changed() -> Snapshot:
+    """Other data than `served`: changed, gone and new names."""
+    com = zone("example.com", [record("www A 192.0.2.9"), record("a.b A 192.0.2.5")])
+    return build_snapshot(dataset([com, zone("example.org", [record("www A 192.0.2.3")])], {}), Options(()), None)
+
+
+QUESTIONS = [
+    ("www.example.com", "A"),
+    ("wWw.example.com", "AAAA"),
+    ("x.example.com", "A"),
+    ("a.b.example.com", "TXT"),
+    ("b.example.com", "A"),
+    ("www.example.org", "A"),
+    ("no.example.org", "A"),
+]
+
+
+async def answers_to(client: socket.socket) -> dict[bytes, tuple[str, list[str]]]:
+    """The rcode and the data for each question, over UDP; asked twice, as the compiled loop answers repetitions."""
+    found = {}
+    for name, rtype in QUESTIONS:
+        octets = query(name, rtype)
+        for _ in range(2):
+            await asyncio.get_running_loop().sock_sendall(client, octets)
+            reply = await asyncio.get_running_loop().sock_recv(client, 4096)
+        found[octets[12:-2].lower()] = rcode_text(reply), answers(reply)
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_replay_of_a_sample_says_what_a_worker_answers_next(
+    tmp_path: Path, clock: Clock, listener: Listener, kind: Udp
+) -> None:
+    async def work() -> None:
+        server = Server(tmp_path)
+        server.workers = [worker] = [server.started(0, kind, listener)]
+        worker._serve(served())
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.setblocking(False)
+            client.connect((listener.address.host, listener.address.port))
+            before = await answers_to(client)
+            worker._sample_questions()
+            clock.now += 10
+            worker._sample_questions()
+            await server.collect()
+            worker._serve(changed())
+            after = await answers_to(client)
+        replay = Replay(served(), changed(), lambda apex: True)
+        sample = {(one.qname, one.qtype) for one in server.publisher.samples.questions}
+        for one in sample:
+            replay.ask(*one)
+        assert {qname + qtype.to_bytes(2) for qname, qtype in sample} == before.keys()
+        said = {one.replayed.qname + one.replayed.qtype.to_bytes(2) for one in replay.changed}
+        assert said == {asked for asked in before if before[asked] != after[asked]}
+        assert len(said) == 3
+        for one in worker._udp:
+            one.stop()
 
     run(work)
 
