@@ -29,6 +29,14 @@ class RestartError(DnsdError):
     """The consumer is to be begun anew after the last whole message; the message says why."""
 
 
+class LinkReplacedError(DnsdError):
+    """Another connection, with renewed papers, has taken the place of the one that is followed."""
+
+
+class BehindError(RestartError):
+    """The server does not have what controls have: another one is to be asked."""
+
+
 class Receiver(Protocol):
     """Takes what the messages say; the methods raise what ends them."""
 
@@ -56,7 +64,7 @@ class StateMessages:
     async def run(self, pending: int) -> None:
         """Take messages, at first `pending` of them, until something is wrong.
 
-        Raises RestartError, NoAnswerError, and as the receiver.
+        Raises RestartError, LinkReplacedError, NoAnswerError, and as the receiver.
         """
         self._pending = pending
         self._receiver.taken(None, pending)
@@ -66,6 +74,8 @@ class StateMessages:
                 self._asked += BATCH
             message = await self._next()
             if message is None:
+                if self._link.is_replaced:
+                    raise LinkReplacedError("the papers were renewed")
                 raise RestartError("the connection to the fleet's servers was interrupted")
             if message.subject == BEAT:
                 self._take_beat(message)

@@ -12,14 +12,16 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from dnsd.errors import DnsdError
+from dnsd.fleet.nats_client import PromptClient, abort
 
 LEAST_VERSION = (2, 12, 8)  # an older nats-server stores half a batch, or loses acknowledged writes
 VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
@@ -72,6 +74,7 @@ class Link:
         self.client = client
         self.when_connected: Callable[[], None] = lambda: None  # again, after an interruption
         self.inbox = inbox  # of this connection's own subjects, without a dot at the end
+        self.is_replaced = False  # by another one, with renewed papers
         self._waiting: dict[str, asyncio.Future[FleetReply]] = {}
         self._numbers = itertools.count(1)
 
@@ -132,10 +135,23 @@ class Link:
             raise EngineRefusedError(str(error.get("description")), error.get("err_code", 0))
         return answer
 
-    async def listen(self, subject: str, take: Callable[[Msg], Awaitable[None]]) -> Any:
-        """A subscription without a limit on waiting messages: a dropped one would be a gap. Raises NoAnswerError."""
+    async def listen(
+        self,
+        subject: str,
+        take: Callable[[Msg], Awaitable[None]],
+        *,
+        queue: str = "",
+        messages: int = 0,
+        octets: int = 0,
+    ) -> Any:
+        """A subscription, shared with others of the same `queue`. Raises NoAnswerError.
+
+        Messages over the limits of those that wait are dropped; 0 is no limit, where a dropped one would be a gap.
+        """
         try:
-            return await self.client.subscribe(subject, cb=take, pending_msgs_limit=0, pending_bytes_limit=0)
+            return await self.client.subscribe(
+                subject, queue, cb=take, pending_msgs_limit=messages, pending_bytes_limit=octets
+            )
         except (NatsError, OSError) as error:
             raise NoAnswerError(f"the connection to the fleet's servers failed: {error}") from None
 
@@ -177,11 +193,11 @@ async def open_link(settings: LinkSettings, note: Callable[[str], None] = lambda
     one is too old.
     """
     said: list[str] = []
-    client = _Client()
+    client = PromptClient()
     link: Link | None = None
 
     async def take_error(error: Exception) -> None:
-        said.append(str(error) or type(error).__name__)
+        said[:] = [str(error) or type(error).__name__]  # one: there is no limit on what a server or others may cause
         note(said[-1])
 
     async def forget_unsent() -> None:
@@ -221,31 +237,14 @@ async def open_link(settings: LinkSettings, note: Callable[[str], None] = lambda
             await link.listen(f"{link.inbox}.r.*", link._take_reply)
     except (NatsError, OSError, TimeoutError) as error:
         await _ended(client)
+        if (task := asyncio.current_task()) and task.cancelling():  # nats-py waits by a call that can lose it
+            raise asyncio.CancelledError from None
         words = said[-1] if said else str(error) or type(error).__name__
         raise NoAnswerError(f"no server of the fleet can be reached: {words}") from None
     except BaseException:
         await _ended(client)
         raise
     return link
-
-
-class _Client(Client):
-    """A client that waits for no leave of a silent server: its transport, closed and not aborted, waits for 30 s."""
-
-    async def _process_connect_init(self) -> None:
-        try:
-            await super()._process_connect_init()
-        except BaseException:
-            _abort(self)  # nats-py leaves it open: a silent server would cost a socket for each attempt
-            raise
-        writer = getattr(self._transport, "_io_writer", None)
-        if writer and writer.transport.get_extra_info("sslcontext"):
-            writer.transport.get_protocol()._over_ssl = True  # else asyncio logs a warning at the connection's end
-
-    async def _process_op_err(self, e: Exception) -> None:
-        if self.is_connected:
-            _abort(self)
-        await super()._process_op_err(e)
 
 
 async def _ended(client: Client) -> None:
@@ -259,15 +258,8 @@ async def _ended(client: Client) -> None:
     try:
         await asyncio.wait([task], timeout=CLOSE_S)
     finally:
-        _abort(client)
+        abort(client)
     await asyncio.wait([task], timeout=CLOSE_S)
-
-
-def _abort(client: Client) -> None:
-    """End the transport of a client at once, with all that it has not sent."""
-    writer = getattr(client._transport, "_io_writer", None)
-    if writer:
-        writer.transport.abort()
 
 
 def _fault(client: Client) -> str:
@@ -303,9 +295,42 @@ class Line:
                 self._link = await open_link(self._settings, self._note)
             return self._link
 
+    async def renew(self) -> None:
+        """Go on over a new connection, which shows the papers of now. Raises as `open_link` does: then nothing changes.
+
+        The former one ends a little later, as answers may be on their way. Its users are told as of an interruption.
+        """
+        other: Link | None = await open_link(self._settings, self._note)
+        try:
+            async with self._lock:
+                self._link, other = other, self._link
+            if other:
+                other.is_replaced = True
+                other.when_connected()
+                await asyncio.sleep(WAIT_S)
+        finally:
+            if other:
+                await other.close()
+
+    async def leave(self) -> None:
+        """End the connection; the next one begins with the server after this one, if there are several."""
+        async with self._lock:
+            if self._link and len(self._settings.servers) > 1:
+                servers = _after(self._settings.servers, _place(self._link.client))
+                self._settings = replace(self._settings, servers=servers)
+                await self._link.close()
+                self._link = None
+
     async def close(self) -> None:
         """End it."""
         async with self._lock:
             if self._link:
                 await self._link.close()
             self._link = None
+
+
+def _after(servers: tuple[str, ...], place: str) -> tuple[str, ...]:
+    """The servers in their order, the one at a place last; of an unlisted one, which the others told, the first."""
+    places = [urlsplit(server).netloc for server in servers]
+    number = places.index(place) + 1 if place in places else 1
+    return servers[number:] + servers[:number]

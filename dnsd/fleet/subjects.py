@@ -19,6 +19,12 @@ META = f"{STATE}.meta"  # the fleet's epoch
 SETTINGS = f"{STATE}.set"  # the shared settings
 NAMES_GUARD = f"{CONTROL}.names"  # rewritten by each change to the set of names of accounts and zones
 SPACE_GUARD = f"{CONTROL}.space"  # rewritten by each change to prefixes, delegations and static IPs
+TOKENS_GUARD = f"{CONTROL}.tokens"  # rewritten by each change of tokens, last in its batch
+TOKENS = f"{CONTROL}.token."  # how the subjects of tokens begin, which have the token's id,
+SESSIONS = f"{CONTROL}.session."  # and those of sessions, which have the digest of the session's secret
+PENDING = f"{CONTROL}.x.pending."  # of pending changes, by account and id; the guard of an account has no id
+CLAIMS = f"{CONTROL}.lease.pending."  # of a due change that a control makes, by its id
+BRAKE = f"{CONTROL}.x.brake."  # of what controls have seen of one author of changes
 ALL_STATE = f"{STATE}.>"
 
 OBJECTS = f"{STATE}.o."  # how the subjects of files begin, which have the object's account, kind and name,
@@ -108,6 +114,16 @@ def head_subject(account: str) -> str:
 def op_subject(op: str) -> str:
     """The subject of the marker of one commit, by its id."""
     return _subject(CONTROL, "op", token(op))
+
+
+def join_subject(digest: str) -> str:
+    """The subject of a code that lets an edge in, by the digest of the code's secret."""
+    return _subject(CONTROL, "join", token(digest))
+
+
+def left_subject(key: str) -> str:
+    """The subject of the note that an edge has left, by the public key of its papers."""
+    return _subject(CONTROL, "left", token(key))
 
 
 def account_of_subject(subject: str) -> str:

@@ -14,10 +14,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from dnsd.errors import DnsdError
+from dnsd.fleet.batches import accounts_of, fitting
 from dnsd.fleet.heads import AccountHead, AccountState, AccountSum
 from dnsd.fleet.link import EngineRefusedError, Link, NoAnswerError, json_answer
 from dnsd.fleet.stream import STREAM
@@ -33,6 +34,8 @@ USUAL, SLOWEST = 4_000_000, 250_000  # octets per second that a batch travels: i
 WAIT_S = 0.7
 OP_LIVES = "24h"
 MARKER_LIVES = "720h"  # 30 days; a follower that was away for longer starts anew
+SHARED_OP_LIVES = "10m"  # a tenant may change tokens all the time
+SHARED_MARKER_LIVES = "5m"  # of what controls share: a consumer of it begins anew with all, and lags by less
 REMOVED = "KV-Operation"  # header of the marker of a removal
 NO_MESSAGE = 10037
 
@@ -72,13 +75,26 @@ class ObjectWrite:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlWrite:
+    """The new value of an object that control alone reads; None removes it.
+
+    `seq` is the number of the last message at its subject, 0 without one. What is stored lives for `lives`, such as 1h.
+    """
+
+    subject: str
+    seq: int
+    new: bytes | None
+    lives: str
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """A change of a fleet's state.
 
     `writes` stand in the order in which they are stored. If a batch does not hold all of them, it ends before an
     account of which it would hold a part; only an account of more writes than a batch holds is divided. `accounts` has
     the state of each account in `writes`. `rewritten` and `read` are guards with the sequence numbers at which they
-    were read, before the change was drawn up.
+    were read, before the change was drawn up. `control` goes with the first batch.
     """
 
     op: str  # an id of its own for each commit
@@ -87,6 +103,20 @@ class Commit:
     accounts: Mapping[str, AccountState]
     rewritten: Mapping[str, int] = field(default_factory=dict)
     read: Mapping[str, int] = field(default_factory=dict)
+    control: Sequence[ControlWrite] = ()
+    shared: Sequence[SharedWrite] = ()  # of what controls share, in the first batch; their guards are `rewritten`
+
+    @property
+    def guards(self) -> dict[str, int]:
+        """What the first batch expects of subjects outside of the state."""
+        return {**self.rewritten, **self.read, **{one.subject: one.seq for one in self.control}}
+
+
+class SharedWrite(NamedTuple):
+    """The new value of an object that controls share; None removes it."""
+
+    subject: str
+    new: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,21 +152,31 @@ class Writer:
         for write in commit.writes:
             if write.new is not None and len(write.new) > MAX_VALUE:
                 raise EngineRefusedError(f"an object of {len(write.new):,} octets; the limit is {MAX_VALUE:,}")
-        states = {account: commit.accounts[account] for account in _accounts_of(commit.writes)}
+        states = {account: commit.accounts[account] for account in accounts_of(commit.writes)}
         writes, part = [*commit.writes], 0
         while writes or not part:
-            room = MAX_BATCH - 1 - (0 if part else len(commit.rewritten))
-            now = _fitting(writes, room)
+            others = 1 + (0 if part else len(commit.rewritten) + len(commit.control) + len(commit.shared))
+            now = fitting(writes, MAX_BATCH - others, MAX_OCTETS)
             op = commit.op if not part else f"{commit.op}-{part}"
-            heads = _heads(op, now, states, first=2 + (0 if part else len(commit.rewritten)))
+            heads = _heads(op, now, states, first=1 + others)
             messages = _batch(commit, op, now, heads, states, is_first=not part)
-            guards = {} if part else {**commit.rewritten, **commit.read}
+            guards = {} if part else commit.guards
             last = await self._store(op, messages, {account: states[account] for account in heads}, guards)
             for place, (account, head) in enumerate(reversed(heads.items())):
                 states[account] = AccountState(last - place, head.sum)
             writes, part = writes[len(now) :], part + 1
             stored(len(commit.writes) - len(writes))
         return states
+
+    async def commit_shared(self, op: str, entry: bytes, writes: Sequence[SharedWrite], guard: str, seq: int) -> int:
+        """Store objects that controls share, if their guard is at `seq`; the new number of the guard, rewritten last.
+
+        Raises as `commit` does. All must fit into one batch. Its marker lives for ten minutes: it is asked for at once.
+        """
+        messages = [_Message(op_subject(op), entry, {**_expect(0), "Nats-TTL": SHARED_OP_LIVES})]
+        messages += map(_shared_message, writes)
+        messages.append(_Message(guard, op.encode(), _expect(seq)))
+        return await self._store(op, messages, {}, {guard: seq})
 
     async def guard(self, subject: str) -> int:
         """The sequence number of a guard at the leader, 0 if it was never written.
@@ -243,38 +283,6 @@ class Writer:
         return StaleAccountsError(accounts, changed) if accounts or changed else None
 
 
-def _accounts_of(writes: Iterable[ObjectWrite]) -> list[str]:
-    """The accounts of objects, in the order of their first ones."""
-    return list(dict.fromkeys(account_of_subject(write.subject) for write in writes))
-
-
-def _fitting(writes: Sequence[ObjectWrite], room: int) -> Sequence[ObjectWrite]:
-    """The first of the writes, for one batch of at most `room` messages: of whole accounts, if one fits."""
-    most = _most(writes, room)
-    if most == len(writes):
-        return writes
-    begin, account = most, account_of_subject(writes[most].subject)
-    while begin and account_of_subject(writes[begin - 1].subject) == account:
-        begin -= 1
-    if begin:
-        return writes[:begin]
-    while most > 1 and writes[most].is_joined:
-        most -= 1
-    return writes[:most]
-
-
-def _most(writes: Sequence[ObjectWrite], room: int) -> int:
-    """The number of writes that fit into a batch, with a head for each account among them; at least one."""
-    accounts: set[str] = set()
-    octets = 0
-    for number, write in enumerate(writes):
-        accounts.add(account_of_subject(write.subject))
-        octets += len(write.new or b"")
-        if number and (number + 1 + len(accounts) > room or octets > MAX_OCTETS):
-            return number
-    return len(writes)
-
-
 def _heads(
     op: str, writes: Iterable[ObjectWrite], states: Mapping[str, AccountState], *, first: int
 ) -> dict[str, AccountHead]:
@@ -302,7 +310,9 @@ def _batch(
     messages = [_Message(op_subject(op), entry, {**_expect(0), "Nats-TTL": OP_LIVES})]
     reads = [*commit.read.items()] if is_first else []
     if is_first:
+        messages += map(_shared_message, commit.shared)
         messages += [_Message(guard, op.encode(), _expect(seq)) for guard, seq in commit.rewritten.items()]
+        messages += map(_control_message, commit.control)
     for write in writes:
         headers = {} if write.new is not None else {REMOVED: "DEL", "Nats-TTL": MARKER_LIVES}
         if reads:  # a message has one expectation: those of objects carry the guards that are only read
@@ -314,6 +324,16 @@ def _batch(
     return messages + [
         _Message(head_subject(account), head.packed(), _expect(states[account].seq)) for account, head in heads.items()
     ]
+
+
+def _control_message(write: ControlWrite) -> _Message:
+    removed = {REMOVED: "DEL"} if write.new is None else {}
+    return _Message(write.subject, write.new or b"", {**_expect(write.seq), "Nats-TTL": write.lives, **removed})
+
+
+def _shared_message(write: SharedWrite) -> _Message:
+    headers = {} if write.new is not None else {REMOVED: "DEL", "Nats-TTL": SHARED_MARKER_LIVES}
+    return _Message(write.subject, write.new or b"", headers)
 
 
 def _refusal(code: int, words: str) -> Exception:

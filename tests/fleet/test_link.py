@@ -111,3 +111,31 @@ def test_the_next_server_is_used_when_the_nearest_is_silent(tmp_path: Path) -> N
 
     with servers_of_root.running(root) as servers:
         run(test(servers))
+
+
+def test_a_line_that_leaves_a_server_goes_to_the_next_one(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("a", "b", "c")]
+    for folder in folders:
+        folder.mkdir()
+
+    async def test() -> None:
+        with one_server(folders[0]) as first, one_server(folders[1]) as second, one_server(folders[2]) as third:
+            urls = [first.url, second.url, third.url]
+            async with line_to(*urls) as line:
+                used = []
+                for _ in range(4):
+                    link = await line.link()
+                    assert link.client.connected_url
+                    used.append(f"nats://{link.client.connected_url.netloc}")
+                    await line.leave()
+                    assert link.is_closed
+                assert used == [*urls, urls[0]]
+                second.end()
+                await line.leave()  # of no connection
+                assert (await line.link()).client.is_connected
+            async with line_to(first.url) as line:
+                link = await line.link()
+                await line.leave()
+                assert await line.link() is link  # there is no other server
+
+    run(test())

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from dnsd.fleet.heads import AccountState, AccountSum, parse_head
+from dnsd.fleet.last_message import last_message
 from dnsd.fleet.link import EngineRefusedError, Line, LinkSettings, NoAnswerError, open_link
 from dnsd.fleet.op_verdict import is_stored
 from dnsd.fleet.stream import STREAM, check_stream, make_stream
 from dnsd.fleet.subjects import NAMES_GUARD, SPACE_GUARD, head_subject
 from dnsd.fleet.values import MAX_VALUE
-from dnsd.fleet.writer import FleetAwayError, StaleAccountsError, Writer
+from dnsd.fleet.writer import Commit, ControlWrite, FleetAwayError, StaleAccountsError, Writer
 from tests.fleet.fleets import State, line_to, one_server, run
 from tests.fleet.nats_servers import NatsServer, free_ports, needs_nats_server
 
@@ -166,6 +167,37 @@ def test_a_guard_that_is_only_read_lets_both_pass(server: NatsServer) -> None:
                 await state.writer.commit(commit)
             with pytest.raises(ValueError, match="as many objects"):
                 await state.commit({Z: b"3"}, read={**guards, NAMES_GUARD: 0})
+
+    run(test())
+
+
+def test_what_control_alone_reads_is_written_with_the_state_or_not_at_all(server: NatsServer) -> None:
+    code = "dnsd.c.join.one"
+
+    async def test() -> None:
+        async with line_to(server.url) as line:
+            state = await State(line).begin()
+            await state.commit({X: b"1"}, control=[ControlWrite(code, 0, b"offer", "1h")])
+            first = await last_message(await line.link(), code)
+            assert first.value == b"offer"
+            assert (await stored(line, code) or {})["Nats-TTL"] == "1h"
+            head, object_there = [await stored(line, one) or {} for one in (head_subject("acme"), X)]
+            assert parse_head(head["value"]).first == int(object_there["Nats-Batch-Sequence"])
+            before = await count(line)
+            with pytest.raises(StaleAccountsError) as refusal:
+                await state.commit({X: b"2"}, control=[ControlWrite(code, 0, b"another", "1h")])
+            assert (refusal.value.accounts, refusal.value.guards) == (frozenset(), {code})
+            assert await count(line) == before
+            await state.commit({X: b"2"}, control=[ControlWrite(code, first.seq, None, "1h")])
+            gone = await last_message(await line.link(), code)
+            assert (gone.value, gone.seq > first.seq) == (None, True)
+            with pytest.raises(StaleAccountsError):
+                await state.commit({X: b"3"}, control=[ControlWrite(code, first.seq, None, "1h")])
+            assert (await stored(line, X) or {})["value"] == b"2"
+            assert (await last_message(await line.link(), "dnsd.c.join.none")) == (0, None)
+            control = (ControlWrite("dnsd.c.join.two", 0, b"offer", "1h"),)
+            await state.writer.commit(Commit("alone", b"{}", (), {}, control=control))
+            assert (await last_message(await line.link(), "dnsd.c.join.two")).value == b"offer"
 
     run(test())
 
