@@ -81,7 +81,7 @@ def renew_command(folder: Path, name: str) -> None:
 
     Of a server, replaces key.pem and cert.pem in its folder below FOLDER; they are valid for two years. Copy both to
     the server and send it SIGHUP: no connection is lost. Of a control, replaces cert.pem and user.jwt, which are valid
-    for 90 days. `dnsd fleet edge` renews the papers of an edge.
+    for 90 days, and issuer.pem, its authority, valid for five years. `dnsd fleet edge` renews the papers of an edge.
     """
     from dnsd.fleet.root import load_root
 

@@ -29,6 +29,7 @@ SERVICES = (
 STREAMED = "hub.next.*"  # the service with several replies
 BEAT = "dnsd.beat"
 STATUSES = "dnsd.edge.*.status"
+MAX_PAYLOAD = 16 * 1024  # octets of a message from an edge: a status, a request for papers
 CLAIMS_UPDATE = "$SYS.REQ.CLAIMS.UPDATE"  # where servers take account JWTs
 
 NODE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
@@ -82,15 +83,15 @@ def edge_claims(name: str, account: str) -> dict[str, Any]:
         f"hub.next.{consumer_of(name)}",
         f"hub.get.{ALL_STATE}",
         f"hub.ask.{name}",
-        f"dnsd.edge.{name}.status",
+        status_subject(name),
     ]
-    return _user(account, publish, [f"{inbox_of(name)}.>", BEAT])
+    return _user(account, publish, [f"{inbox_of(name)}.>", BEAT]) | {"payload": MAX_PAYLOAD}
 
 
 def control_claims(name: str, account: str) -> dict[str, Any]:
     """The claims of the user of a control, in the account DNSD; it may answer each question of an edge once."""
     publish = [ALL_STATE, "dnsd.c.>", "dnsd.log.>", BEAT, f"{API}.>"]
-    return _user(account, publish, [f"{inbox_of(name)}.>", STATUSES, "dnsd.ask.*"]) | {"resp": {"max": 1}}
+    return _user(account, publish, [f"{inbox_of(name)}.>", BEAT, STATUSES, "dnsd.ask.*"]) | {"resp": {"max": 1}}
 
 
 def is_control(claims: Mapping[str, Any]) -> bool:
@@ -111,6 +112,11 @@ def claims_lookup(account: str) -> str:
 def consumer_of(edge: str) -> str:
     """The name of an edge's consumer."""
     return f"edge-{edge}"
+
+
+def status_subject(edge: str) -> str:
+    """The subject of an edge's statuses."""
+    return STATUSES.replace("*", edge)
 
 
 def inbox_of(name: str) -> str:

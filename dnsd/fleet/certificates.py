@@ -8,11 +8,14 @@ an edge nor a control's stolen authority can pose as a server.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -30,6 +33,15 @@ AUTHORITY_LIFE = timedelta(days=5 * 365)
 SERVER_LIFE = timedelta(days=2 * 365)  # renewed with the root folder, which is kept offline
 NODE_LIFE = timedelta(days=90)  # of controls and edges
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
+DIGEST_SIZE = 16  # octets
+UNSOUND = (  # what a chain of foreign certificates may raise
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    ValueError,
+    TypeError,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+)
 
 
 class CertificateError(DnsdError):
@@ -56,7 +68,7 @@ class Authority:
     ) -> bytes:
         """A certificate with its chain in PEM; it ends with the authority's at the latest.
 
-        `hosts` are DNS names and addresses.
+        `hosts` are DNS names and addresses. Raises CertificateError once the authority has ended.
         """
         builder = self._signed(name, key, now, life)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -66,20 +78,26 @@ class Authority:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return b"".join(map(pem, (builder.sign(self.key, None), *self.chain)))
 
-    def issue_authority(self, name: str, *, now: datetime) -> Authority:
+    def issue_authority(self, name: str, *, now: datetime, key: Ed25519PrivateKey | None = None) -> Authority:
         """An intermediate authority that may sign nodes alone (path length 0), and clients alone.
 
-        Verifiers demand a certificate's use of all authorities above it, too (RFC 5280 §4.2.1.12 leaves it open).
+        `key` is that of an authority whose time begins anew; without it, there is a new one. Verifiers demand a
+        certificate's use of all authorities above it, too (RFC 5280 §4.2.1.12 leaves it open). Raises CertificateError
+        once this authority has ended.
         """
-        key = Ed25519PrivateKey.generate()
+        key = key or Ed25519PrivateKey.generate()
         builder = self._signed(name, key.public_key(), now, AUTHORITY_LIFE)
         builder = builder.add_extension(x509.ExtendedKeyUsage([CLIENT]), critical=True)
         certificate = _of_authority(builder, key.public_key(), 0).sign(self.key, None)
         return Authority(certificate, key, (certificate, *self.chain))
 
     def _signed(self, name: str, key: Ed25519PublicKey, now: datetime, life: timedelta) -> x509.CertificateBuilder:
-        """A certificate's builder with everything that comes from its issuer."""
-        end = min(now + life, self.certificate.not_valid_after_utc)
+        """A certificate's builder with everything that comes from its issuer. Raises CertificateError."""
+        last = self.certificate.not_valid_after_utc
+        if last <= now:
+            end_of_it = f"the authority that signs has ended, {last:%Y-%m-%d %H:%M} UTC"
+            raise CertificateError(f"{end_of_it}: run `dnsd fleet renew FOLDER CONTROL`, and copy issuer.pem")
+        end = min(now + life, last)
         builder = _builder(_subject(name), self.certificate.subject, key, now, end)
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         return builder.add_extension(issuer, critical=False)
@@ -136,8 +154,55 @@ def parse_chain(octets: bytes) -> list[x509.Certificate]:
     """The certificates in PEM, at least one. Raises CertificateError."""
     try:
         return x509.load_pem_x509_certificates(octets)
-    except ValueError:
+    except Exception:  # parsers of foreign octets: ValueError, x509.InvalidVersion, also Rust's panics
         raise CertificateError("this is not a certificate in PEM") from None
+
+
+def parse_der(octets: bytes) -> x509.Certificate:
+    """The certificate in DER, as TLS has it. Raises CertificateError."""
+    try:
+        return x509.load_der_x509_certificate(octets)
+    except Exception:  # as for PEM
+        raise CertificateError("this is not a certificate in DER") from None
+
+
+def root_digest(root: x509.Certificate) -> bytes:
+    """The digest by which a code names a root: 16 octets."""
+    return root.fingerprint(hashes.SHA256())[:DIGEST_SIZE]
+
+
+def check_node(
+    chain: Sequence[x509.Certificate], root: x509.Certificate, *, use: x509.ObjectIdentifier, now: datetime
+) -> x509.Certificate:
+    """The certificate of a node, the first in its chain, which leads over a control's authority to the root.
+
+    `use` is the only one that it may have. Unlike TLS, this does not ask for the use of the authority. Raises
+    CertificateError.
+    """
+    try:
+        node, authority = chain
+        for one, issuer in pairwise((node, authority, root, root)):
+            one.verify_directly_issued_by(issuer)
+        constraints = [one.extensions.get_extension_for_class(x509.BasicConstraints).value for one in (*chain, root)]
+        uses = [*node.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value]
+    except UNSOUND:
+        raise CertificateError("the certificate does not lead to the fleet's root") from None
+    if [one.ca for one in constraints] != [False, True, True] or uses != [use]:
+        raise CertificateError("the certificate is of another use")
+    if not all(one.not_valid_before_utc <= now <= one.not_valid_after_utc for one in (*chain, root)):
+        raise CertificateError("the certificate is not valid now: check the clock of this machine")
+    return node
+
+
+def name_in(certificate: x509.Certificate) -> str:
+    """The name of a node in its certificate; empty without one."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else ""
+
+
+def issued_at(certificate: x509.Certificate) -> datetime:
+    """The time at which this module made a certificate."""
+    return certificate.not_valid_before_utc + BEFORE
 
 
 def _builder(

@@ -9,17 +9,18 @@ from __future__ import annotations
 import base64
 import ssl
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from dnsd.errors import DnsdError
 from dnsd.fleet.access import inbox_of
-from dnsd.fleet.certificates import CertificateError, parse_chain, parse_key, pem_key
+from dnsd.fleet.certificates import CLIENT, CertificateError, check_node, name_in, parse_chain, parse_key, pem_key
 from dnsd.fleet.jwt import JwtError, parse_jwt
 from dnsd.fleet.nkeys import Nkey, NkeyKind
 from dnsd.whole_file import make_folder, replacing
@@ -40,6 +41,10 @@ class Papers(NamedTuple):
 
     chain: bytes
     jwt: str
+
+    def expires(self) -> datetime:
+        """The end of the certificate or of the JWT, whichever is earlier. Raises CertificateError and JwtError."""
+        return _end(parse_chain(self.chain)[0], parse_jwt(self.jwt))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +102,26 @@ def load_identity(folder: Path) -> NodeIdentity:
         raise IdentityError(f"{folder / JWT_FILE} is not of the key {path}")
     if certificate.public_key() != private.public_key():
         raise IdentityError(f"{folder / CERTIFICATE_FILE} is not of the key {path}")
-    ends = [certificate.not_valid_after_utc]
-    if "exp" in claims:
-        ends.append(datetime.fromtimestamp(claims["exp"], UTC))
     account = claims["nats"].get("issuer_account", claims["iss"])
     issued = datetime.fromtimestamp(claims["iat"], UTC)
-    return NodeIdentity(folder, claims["name"], account, key, jwt, issued, min(ends))
+    return NodeIdentity(folder, claims["name"], account, key, jwt, issued, _end(certificate, claims))
+
+
+def root_of(folder: Path) -> x509.Certificate:
+    """The fleet's root, as the folder of an identity has it. Raises IdentityError."""
+    return _parsed(folder / ROOT_FILE, parse_chain)[0]
+
+
+def check_papers(papers: Papers, name: str, key: Ed25519PrivateKey, root: x509.Certificate, *, now: datetime) -> None:
+    """Raises IdentityError unless these are the papers of a node with this name and key, in the root's fleet."""
+    try:
+        certificate = check_node(parse_chain(papers.chain), root, use=CLIENT, now=now)
+        claims = parse_jwt(papers.jwt)
+    except (CertificateError, JwtError) as error:
+        raise IdentityError(f"papers came that cannot be used: {error}") from None
+    keys = {certificate.public_key() == key.public_key(), claims["sub"] == Nkey(NkeyKind.USER, key).public}
+    if keys != {True} or {name_in(certificate), claims["name"]} != {name}:
+        raise IdentityError("papers came of another node")
 
 
 def make_identity(folder: Path, key: Ed25519PrivateKey, root: bytes, papers: Papers) -> None:
@@ -121,6 +140,14 @@ def renew_identity(folder: Path, papers: Papers) -> None:
     for name, octets in ((CERTIFICATE_FILE, papers.chain), (JWT_FILE, f"{papers.jwt}\n".encode())):
         with replacing(folder / name) as out:
             out.write(octets)
+
+
+def _end(certificate: x509.Certificate, claims: Mapping[str, Any]) -> datetime:
+    """The end of a certificate or of a JWT, whichever is earlier."""
+    ends = [certificate.not_valid_after_utc]
+    if "exp" in claims:
+        ends.append(datetime.fromtimestamp(claims["exp"], UTC))
+    return min(ends)
 
 
 def _parsed(path: Path, parse: Callable[[bytes], T]) -> T:

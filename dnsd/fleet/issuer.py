@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from dnsd.fleet.access import DNSD, EDGES, check_node_name, control_claims, edge_claims
 from dnsd.fleet.certificates import (
     NODE_LIFE,
+    SERVER,
     Authority,
     CertificateError,
     parse_chain,
@@ -40,16 +41,23 @@ class Issuer:
     signing: Nkey
     accounts: dict[str, str]
 
-    def edge_papers(self, name: str, request: bytes, *, now: datetime) -> Papers:
+    def edge_papers(self, name: str, request: bytes, *, now: datetime, life: timedelta = NODE_LIFE) -> Papers:
         """Papers for an edge from its certificate request. Raises CertificateError, or ValueError for the name."""
         key = parse_request(request)
-        chain = self.authority.issue(check_node_name(name), key, now=now, life=NODE_LIFE)
-        return Papers(chain, self._jwt(key, edge_claims(name, self.accounts[EDGES]), name, now))
+        chain = self.authority.issue(check_node_name(name), key, now=now, life=life)
+        return Papers(chain, self._jwt(key, edge_claims(name, self.accounts[EDGES]), name, now, life))
 
-    def control_papers(self, name: str, key: Ed25519PublicKey, *, now: datetime) -> Papers:
+    def control_papers(self, name: str, key: Ed25519PublicKey, *, now: datetime, life: timedelta = NODE_LIFE) -> Papers:
         """The control's own papers; like its edges, it is a client alone."""
-        chain = self.authority.issue(check_node_name(name), key, now=now, life=NODE_LIFE)
-        return Papers(chain, self._jwt(key, control_claims(name, self.accounts[DNSD]), name, now))
+        chain = self.authority.issue(check_node_name(name), key, now=now, life=life)
+        return Papers(chain, self._jwt(key, control_claims(name, self.accounts[DNSD]), name, now, life))
+
+    def join_chain(self, name: str, key: Ed25519PublicKey, *, now: datetime) -> bytes:
+        """The certificate of the control as a server, with its chain in PEM, for the port at which edges join.
+
+        No client of NATS takes it: TLS wants the same use of the authority. Edges have none of this use.
+        """
+        return self.authority.issue(check_node_name(name), key, now=now, life=NODE_LIFE, uses=(SERVER,))
 
     def save(self, folder: Path) -> None:
         """Write the issuer into the folder of the control's identity. Raises OSError."""
@@ -64,9 +72,9 @@ class Issuer:
             with replacing(folder / name) as out:
                 out.write(octets)
 
-    def _jwt(self, key: Ed25519PublicKey, claims: dict[str, object], name: str, now: datetime) -> str:
+    def _jwt(self, key: Ed25519PublicKey, claims: dict[str, object], name: str, now: datetime, life: timedelta) -> str:
         subject = pack_public(key, NkeyKind.USER)
-        return signed_jwt(self.signing, subject, claims, name=name, issued=now, expires=now + NODE_LIFE)
+        return signed_jwt(self.signing, subject, claims, name=name, issued=now, expires=now + life)
 
 
 def load_issuer(folder: Path) -> Issuer:

@@ -28,6 +28,7 @@ from dnsd.fleet.certificates import (
     SERVER_LIFE,
     Authority,
     CertificateError,
+    name_in,
     parse_chain,
     parse_key,
     pem,
@@ -88,7 +89,7 @@ class RootFolder:
     def renew(self, name: str, *, now: datetime) -> list[str]:
         """Give new papers to the server and the control of this name; their folders, relative to the root folder.
 
-        Raises RootFolderError, IdentityError and OSError.
+        Raises RootFolderError, IdentityError, CertificateError and OSError.
         """
         servers = [server.name for server in self.servers]
         if name not in (*servers, *self.controls):
@@ -113,9 +114,16 @@ class RootFolder:
                 out.write(octets)
 
     def renew_control(self, name: str, *, now: datetime) -> None:
-        """Replace the papers in a control's folder. Raises RootFolderError, IdentityError and OSError."""
+        """Replace the papers in a control's folder; the time of its authority begins anew, with the same key.
+
+        Raises RootFolderError, IdentityError, CertificateError and OSError.
+        """
         issuer, place = self._issuer(name), self.folder / CONTROLS / name
-        key = identity.load_identity(place).key.private
+        key, old = identity.load_identity(place).key.private, issuer.authority
+        issuer = replace(
+            issuer, authority=self.authority.issue_authority(name_in(old.certificate), now=now, key=old.key)
+        )
+        issuer.save(place)
         renew_identity(place, issuer.control_papers(name, key.public_key(), now=now))
 
     def make_edge(self, name: str, control: str, *, now: datetime) -> Path:

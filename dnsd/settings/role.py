@@ -12,12 +12,13 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from dnsd.errors import Problem
 from dnsd.model.fields import Fields
-from dnsd.settings.values import split
+from dnsd.settings.values import Listen, split
 
 if TYPE_CHECKING:
     from dnsd.settings.server import Settings
 
 MAX_SERVERS = 16
+MAX_JOIN_URLS = 4
 SERVER_URL = re.compile(r"tls://(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 
 
@@ -43,6 +44,19 @@ def _server_url(text: str) -> str:
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
 
 
+class JoinSettings(Fields):
+    """Where a control lets edges into the fleet by a code."""
+
+    listen: Listen = Field(
+        description="address at which this control lets edges join, such as 0.0.0.0:8443; without `join`, it lets none"
+    )
+    urls: Annotated[tuple[ServerUrl, ...], BeforeValidator(split), Field(max_length=MAX_JOIN_URLS)] = Field(
+        default=(),
+        description="where edges reach controls to join, such as tls://192.0.2.1:8443, for `dnsd fleet code`; default: "
+        "`listen`",
+    )
+
+
 class FleetSettings(Fields):
     """The fleet of a control or an edge, or of `dnsd fleet import`."""
 
@@ -52,6 +66,7 @@ class FleetSettings(Fields):
     identity: str = Field(
         default="identity", description="folder with this node's key and papers, relative to this file"
     )
+    join: JoinSettings | None = None
 
     def identity_folder(self, config: Path) -> Path:
         """The folder with the node's papers; `config` is the settings file."""
@@ -64,3 +79,5 @@ def role_problems(settings: Settings, source: str) -> Iterator[Problem]:
         yield Problem(source, ("role",), f"`{settings.role}` needs the section `fleet`, with the fleet's servers")
     if settings.role is Role.EDGE and settings.api is not None:
         yield Problem(source, ("api",), "an edge has no API: use that of a control")
+    if settings.fleet and settings.fleet.join and settings.role is Role.EDGE:
+        yield Problem(source, ("fleet", "join"), "an edge lets nobody in: a control does")

@@ -14,7 +14,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from dnsd.fleet import root as module
-from dnsd.fleet.certificates import CLIENT, NODE_LIFE, SERVER, Authority, parse_chain, pem_key, request_of
+from dnsd.fleet.certificates import (
+    AUTHORITY_LIFE,
+    CLIENT,
+    NODE_LIFE,
+    SERVER,
+    Authority,
+    check_node,
+    parse_chain,
+    pem_key,
+    request_of,
+)
 from dnsd.fleet.identity import IdentityError, NodeIdentity, load_identity, make_identity, renew_identity
 from dnsd.fleet.issuer import load_issuer
 from dnsd.fleet.jwt import parse_jwt
@@ -184,6 +194,24 @@ def new_edge(root: RootFolder, folder: Path) -> NodeIdentity:
     papers = load_issuer(root.folder / "controls" / "c1").edge_papers("e1", request_of("e1", key), now=NOW)
     make_identity(folder, key, (root.folder / "ca.pem").read_bytes(), papers)
     return load_identity(folder)
+
+
+def test_a_renewed_control_has_its_key_and_an_authority_whose_time_begins_anew(root: RootFolder) -> None:
+    place, later = root.folder / "controls" / "c1", NOW + timedelta(days=1000)
+    before, own, old = load_issuer(place), load_identity(place), files(place)
+    root.renew_control("c1", now=later)
+    after = load_issuer(place)
+    assert after.authority.certificate.not_valid_after_utc == later + AUTHORITY_LIFE
+    assert after.authority.key.public_key() == before.authority.key.public_key()
+    assert load_identity(place).key.public == own.key.public
+    assert {name for name, octets in files(place).items() if octets != old[name]} == {
+        "issuer.pem",
+        "cert.pem",
+        "user.jwt",
+    }
+    for issuer in (before, after):  # what either has signed leads to the root
+        chain = parse_chain(issuer.edge_papers("e1", request_of("e1", own.key.private), now=later).chain)
+        check_node(chain, root.authority.certificate, use=CLIENT, now=later)
 
 
 def test_an_edge_has_one_key_and_renews_its_papers(root: RootFolder, tmp_path: Path) -> None:
