@@ -70,6 +70,7 @@ PHRASES: Mapping[str, tuple[str, str, str]] = {
     "account.delete": ("delete", "deleted", "{object}"),
     "account.held": ("hold", "held", "{object} at its last good version"),
     "account.let_go": ("serve", "served", "the current files of {object} again"),
+    "edge.edit": ("change", "changed", "the ring, label or drain of {object}"),
     "brake.release": ("release", "released", "the brake {object}"),
     "token.create": ("create", "created", "{object}"),
     "token.edit": ("edit", "edited", "{object}"),

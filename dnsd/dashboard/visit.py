@@ -16,8 +16,9 @@ from dnsd.dashboard.sessions import Session
 from dnsd.manage.brake_state import BrakeState
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account, find_map, find_zone
+from dnsd.manage.fleet_view import FleetEdges
 from dnsd.manage.pending import Due, map_of
-from dnsd.manage.plan import Asked, Plan, plan_of
+from dnsd.manage.plan import Plan, plan_of
 from dnsd.manage.refusal import RefusedError
 from dnsd.manage.service import Actor, Service
 from dnsd.manage.tokens import AccessLevel, Area, Token
@@ -130,6 +131,11 @@ class Visit:
         return f"{maps}/{due.map_id}" if map_of(self.dataset, due.account_id, due.map_id) else maps
 
     @property
+    def fleet(self) -> FleetEdges | None:
+        """The edges of the fleet, for its operator; None for others, and on a server without one."""
+        return self.service.fleet if self.token.is_operator else None
+
+    @property
     def now(self) -> datetime:
         """The time, as forms show it."""
         return datetime.now(UTC)
@@ -160,9 +166,9 @@ class Visit:
     async def plan_between(self, before: Loaded, after: Loaded, account_id: str | None = None) -> Plan:
         """The same for data before and after a change."""
         account_id = account_id or self.path.get("account_id") or self.zone.account_id
-        asked = Asked(self.service.recent, self.service.traffic.by_zone())
         objection = await self.service.objection(self.actor, before, after)
 
+        asked = await self.service.asked()
         steps = plan_of(before, after, account_id, asked, may_name=self.covers, objection=objection)
         return await planned_in_turns(self.actor, steps)
 

@@ -19,7 +19,8 @@ from nats.aio.msg import Msg
 
 from dnsd.errors import DnsdError, shown
 from dnsd.fleet.beat import BEAT, Beat
-from dnsd.fleet.consumer import NANOSECONDS, RestartError, StateMessages
+from dnsd.fleet.beat_watch import BEHIND_S, BeatVerdict, BeatWatch
+from dnsd.fleet.consumer import NANOSECONDS, BehindError, LinkReplacedError, RestartError, StateMessages
 from dnsd.fleet.doors import Doors
 from dnsd.fleet.heads import AccountState
 from dnsd.fleet.intake import Flushed, Intake, ResyncError, ShrunkError, StateMessage
@@ -32,12 +33,12 @@ from dnsd.store.replica import Replica
 from dnsd.store.replica_rows import DamagedReplicaError
 
 LIVES_S = 30  # of a consumer that nobody asks
-ANSWER_S = 5.0  # in the first seconds of a cluster, a request may take that long
+QUICK_S, QUICK_TRIES = 1.0, 8  # servers without a leader give no answer at all: ask again soon
+ANSWER_S = 5.0  # after these: in the first seconds of a cluster, a request may take that long
 SHRUNK_PAUSE_S = 60.0
 LONGEST_ABSENCE_S = 25 * 86400  # markers of removals live 30 days
 PAUSE_S = (0.05, 5.0)  # the first and the longest between attempts
 STEADY_S = 10  # after which the next pause is the first again
-BEHIND_S = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +88,37 @@ class FleetFollower:
         self._remark = remark
         self._said = ""
         self._must_fetch = False
+        self._tries = 0  # to begin a consumer, since the last one
         self._has_said_strange = False
         self._doubt_said = ""
+        self._has_said_wrong = False
         self._intake: Intake | None = None
-        self._behind_since: float | None = None
-        self._goal = 0  # the number of a control that the copy had not reached then
+        self._watch = BeatWatch()
         self.is_caught_up = False
+        self.whole_at: float | None = None  # when the copy last had all, as far as it knew, on the monotonic clock
 
     @property
     def heads(self) -> dict[str, AccountState]:
         """The heads of the accounts in the copy; empty before it is caught up for the first time."""
         return self._intake.heads if self._intake else {}
+
+    @property
+    def newest(self) -> int:
+        """The highest number that is known to exist: of the copy, or of a control's beat."""
+        return max(self._watch.newest, self._intake.seq if self._intake else 0)
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """The epoch of the copy, and the last message of which it lacks nothing."""
+        place, intake = self._replica.place, self._intake
+        return place.epoch, place.seq if intake is None or self._replica.is_anew else intake.seq
+
+    def beat(self) -> Beat | None:
+        """What the copy has; None while it may lack something."""
+        intake = self._intake
+        if not (self.is_caught_up and intake and intake.is_whole) or self._replica.is_anew:
+            return None
+        return Beat(intake.epoch, intake.seq, intake.heads_sum)
 
     def doubt(self, reason: str) -> None:
         """Have the copy fetched anew: it turned out not to be what the servers have."""
@@ -113,14 +134,20 @@ class FleetFollower:
             except ResyncError as error:
                 self._say(str(error))
                 self._doubt()
+            except LinkReplacedError:
+                pass  # nothing is wrong
             except DamagedReplicaError:
                 raise
             except ShrunkError as error:
                 self._say(f"{error}: the copy stays until it has more, or `dnsd fleet accept-shrink` is run")
                 await asyncio.sleep(SHRUNK_PAUSE_S)  # each attempt fetches the whole state
+            except BehindError as error:
+                self._say(str(error))
+                await self._line.leave()
             except (DnsdError, OSError) as error:
                 self._say(str(error))
             self.is_caught_up = False
+            self._tries += 1
             if time.monotonic() - began > STEADY_S:
                 pause = PAUSE_S[0]
             await asyncio.sleep(random.uniform(0, pause))
@@ -151,16 +178,27 @@ class FleetFollower:
                 subscriptions.append(await link.listen(subject, put))
             is_anew = self._is_anew(meta.epoch)
             pending = await self._begin(link, 0 if is_anew else self._replica.place.seq)
-            self._intake = await in_thread(partial(self._new_intake, meta, is_anew=is_anew))
+            self._tries = 0
+            self._take_up(await in_thread(partial(self._new_intake, meta, is_anew=is_anew)))
             await StateMessages(self, link, queue, inbox, self._settings.doors.next).run(pending)
         finally:
             for one in subscriptions:  # also while it reconnects: it would subscribe again
                 await link.unlisten(one)
 
+    def _take_up(self, intake: Intake) -> None:
+        if self._intake and self._intake.epoch != intake.epoch:
+            self._watch.begin()
+        self._intake = intake
+
+    @property
+    def _answer_s(self) -> float:
+        return QUICK_S if self._tries < QUICK_TRIES else ANSWER_S
+
     def _new_intake(self, meta: FleetMeta, *, is_anew: bool) -> Intake:
-        """The intake of a consumer; it adds up the copy, which takes a while. Raises ResyncError."""
+        """The intake of a consumer; the first one adds up the copy, which takes a while. Raises ResyncError."""
+        known = self._intake.served_sums if self._intake else None
         most = self._max_drop_percent(meta)
-        return Intake(self._replica, meta.epoch, self._deliver, is_anew=is_anew, max_drop_percent=most)
+        return Intake(self._replica, meta.epoch, self._deliver, is_anew=is_anew, max_drop_percent=most, known=known)
 
     def _deliver(self, step: Flushed) -> None:
         if step.subjects is None:
@@ -174,7 +212,7 @@ class FleetFollower:
         return 100 if not epoch or is_accepted else self._settings.max_drop_percent()
 
     async def _meta(self, link: Link) -> FleetMeta:
-        reply = await link.request(self._settings.doors.get + META, within_s=ANSWER_S)
+        reply = await link.request(self._settings.doors.get + META, within_s=self._answer_s)
         if "Status" in reply.headers:
             raise RestartError("the fleet has no state yet")
         try:
@@ -224,9 +262,9 @@ class FleetFollower:
             "filter_subject": ALL_STATE,
             **start,
         }
-        json_answer((await link.request(doors.delete, within_s=ANSWER_S)).data)  # mostly, there is none
+        json_answer((await link.request(doors.delete, within_s=self._answer_s)).data)  # mostly, there is none
         body = {"stream_name": STREAM, "config": config, "action": "create"}
-        return await link.ask(doors.create, body, within_s=ANSWER_S)
+        return await link.ask(doors.create, body, within_s=self._answer_s)
 
     def taken(self, message: StateMessage | None, pending: int) -> None:
         """Take a message, or the news that none came for a while."""
@@ -245,26 +283,31 @@ class FleetFollower:
                 raise RestartError("the fleet's state was made anew or restored")
         else:
             self._intake.rest(pending, now)
-        was_caught_up, self.is_caught_up = self.is_caught_up, not pending and self._intake.is_whole
-        if self.is_caught_up and not was_caught_up:
-            self._said = ""
-            self._caught_up()
+        self._watch.look(self._intake.seq, time.monotonic())
+        was_caught_up = self.is_caught_up
+        self.is_caught_up = not pending and self._intake.is_whole and not self._watch.is_behind
+        if self.is_caught_up:
+            self.whole_at = time.monotonic()
+            if not was_caught_up:
+                self._said = ""
+                self._caught_up()
 
     def beaten(self, beat: Beat) -> None:
         """Compare the copy with what a control has. Raises ResyncError, and RestartError if it is too far behind."""
         assert self._intake
         if self._replica.is_anew or not self._intake.is_whole:
             return
-        if beat.epoch != self._replica.place.epoch:
-            raise RestartError("the fleet's state was made anew or restored")
-        seq = self._intake.seq
-        if beat.seq == seq and beat.heads_sum != self._intake.heads_sum:
+        own = Beat(self._replica.place.epoch, self._intake.seq, self._intake.heads_sum)
+        verdict = self._watch.judge(beat, own, time.monotonic())
+        if verdict is BeatVerdict.OTHER_EPOCH:
+            raise RestartError("a control has a state of another epoch than this copy")
+        if verdict is BeatVerdict.OTHER_HEADS:
             raise ResyncError("the copy has other heads than a control")
-        if self._behind_since is None or seq >= self._goal:  # another control may lag, too
-            self._goal, self._behind_since = beat.seq, time.monotonic() if beat.seq > seq else None
-        elif time.monotonic() - self._behind_since > BEHIND_S:
-            self._behind_since = None
-            raise RestartError(f"this copy is behind the controls for more than {BEHIND_S} s")
+        if verdict is BeatVerdict.BEHIND:
+            raise BehindError(f"this copy is behind the controls for more than {BEHIND_S:g} s")
+        if verdict is BeatVerdict.OTHER_HEADS_STILL and not self._has_said_wrong:
+            self._has_said_wrong = True
+            self._remark("a control has other heads than this copy, which was fetched anew from the servers")
 
     def _say(self, reason: str) -> None:
         if reason != self._said:

@@ -339,6 +339,9 @@ FORMS: dict[str, dict[str, Any]] = {
         "delegated_account_id": GLOBEX,
     },
     "/accounts/{account_id}/addresses/{prefix_id}/delegations/{delegation_id}/delete": {},
+    "/fleet/{edge}": {"ring": "1", "label": "x"},
+    "/fleet/{edge}/drain": {},
+    "/fleet/{edge}/undrain": {},
     "/tokens/create": {"name": "made", "dns": "read"},
     "/tokens/{token_id}/roll": {},
     "/tokens/{token_id}/revoke": {},
@@ -366,6 +369,7 @@ IDS = {
     "delegation_id": derived_id("delegation", PREFIX4, "203.0.113.192/27", GLOBEX),
     "version": "20260101T000000.000000Z",
     "change_id": "00" * 16,
+    "edge": "pop-1",
     "before": "20260101T000000.000000Z",
     "after": "20260102T000000.000000Z",
     "token_id": TOKEN,
@@ -413,7 +417,7 @@ def people(still: Api) -> Iterator[dict[str, Person]]:
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 def test_pages_need_their_permission(still: Api, people: dict[str, Person], route: PageRoute) -> None:
     path = filled(route)
-    has_scope = "{" in route.path
+    has_scope = "_id}" in route.path
 
     def ask(who: str) -> Any:
         person = people[who]

@@ -290,6 +290,34 @@ def test_a_beat_says_that_the_copy_differs(server: NatsServer, tmp_path: Path) -
     run(test())
 
 
+def test_a_copy_that_is_behind_goes_to_the_next_server(server: NatsServer, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    folder.mkdir()
+
+    async def test(other: NatsServer) -> None:
+        async with (
+            line_to(server.url) as line,
+            line_to(other.url) as ahead,
+            line_to(server.url, other.url) as own,
+            copy_in(tmp_path, own) as copy,
+        ):
+            old, new = await State(line).begin(), await State(ahead).begin()
+            for state in (old, new):
+                await state.commit({X: b"1"})
+            await copy.becomes(old.values)
+            await new.commit({X: b"2"})
+            link = await line.link()
+            while copy.values() != new.values:  # no beat tells of the second server's state there
+                await link.publish(BEAT, Beat("epoch-1", new.accounts["acme"].seq, 0).packed())
+                await asyncio.sleep(0.2)
+            await copy.becomes(new.values)
+            assert copy.said[-1] == "this copy is behind the controls for more than 2 s"
+            assert not any(step.subjects is None for step in copy.steps[1:])
+
+    with one_server(folder) as other:
+        run(test(other))
+
+
 def test_without_a_state_the_reason_is_said_once(server: NatsServer, tmp_path: Path) -> None:
     async def test() -> None:
         async with line_to(server.url) as line, line_to(server.url) as second, copy_in(tmp_path, second) as copy:

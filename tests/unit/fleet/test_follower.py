@@ -13,11 +13,11 @@ from dnsd.fleet import follower as follower_module
 from dnsd.fleet.beat import Beat
 from dnsd.fleet.consumer import RestartError
 from dnsd.fleet.doors import control_doors
-from dnsd.fleet.follower import FleetFollower, FollowerSettings
+from dnsd.fleet.follower import FleetFollower, FleetMeta, FollowerSettings
 from dnsd.fleet.intake import Intake
 from dnsd.fleet.link import FleetReply, Line, LinkSettings, NoAnswerError
 from dnsd.store.replica import open_replica
-from dnsd.store.replica_rows import ReplicaPlace
+from dnsd.store.replica_rows import KeptObject, ReplicaPlace
 
 
 @pytest.fixture
@@ -97,3 +97,58 @@ def test_no_subscription_outlives_its_consumer(follower: FleetFollower, may_list
 
     asyncio.run(test())
     assert link.open == 0
+
+
+def test_a_new_consumer_reads_the_copy_no_more(follower: FleetFollower, monkeypatch: pytest.MonkeyPatch) -> None:
+    def objects(account: str | None = None) -> Iterator[KeptObject]:
+        raise AssertionError("the copy is read")
+
+    monkeypatch.setattr(follower._replica, "objects", objects)
+    known = follower._intake
+    assert known
+    found = follower._new_intake(FleetMeta("e", is_accepted=False), is_anew=False)
+    assert found.heads is known.heads
+
+
+class Leaderless(Reconnecting):
+    """A connection to servers that do not answer who asks for a consumer; it notes how long each request waited."""
+
+    def __init__(self) -> None:
+        super().__init__(may_listen=1000)
+        self.waits: list[float] = []
+
+    async def request(self, subject: str, payload: bytes = b"", **more: object) -> FleetReply:
+        if "GET" not in subject:
+            self.waits.append(float(str(more["within_s"])))
+        return await super().request(subject, payload, **more)
+
+
+def test_servers_without_a_leader_are_asked_again_soon_then_with_patience(
+    follower: FleetFollower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower_module, "PAUSE_S", (0.0, 0.0))
+    link = Leaderless()
+
+    async def test() -> None:
+        follower._line._link = link  # type: ignore[assignment]
+        task = asyncio.create_task(follower.run())
+        while len(link.waits) < follower_module.QUICK_TRIES + 2:
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(test())
+    quick, patient = follower_module.QUICK_S, follower_module.ANSWER_S
+    assert quick < patient
+    tries = follower_module.QUICK_TRIES
+    assert link.waits[: tries + 2] == [quick] * tries + [patient] * 2
+
+
+def test_numbers_of_another_epoch_are_forgotten(follower: FleetFollower) -> None:
+    assert follower._intake
+    follower.beaten(Beat("e", 1_000_000, 1))
+    assert follower.newest == 1_000_000
+    follower._take_up(Intake(follower._replica, "e", print, is_anew=False))
+    assert follower.newest == 1_000_000
+    follower._take_up(Intake(follower._replica, "new", print, is_anew=True))
+    assert follower.newest == follower._intake.seq < 1_000_000
