@@ -244,7 +244,7 @@ def _built(
     unseen = located(observed_warnings(dataset.accounts, dataset.maps.values(), observed))
     uses = uses_of(dataset)
     over = located(quota_warnings(dataset, uses, settings.quotas))
-    found = (*stored.warnings, *flattening, *foreign, *unseen, *over)
+    found = (*settings_file.warnings, *stored.warnings, *flattening, *foreign, *unseen, *over)
     if any(not problem.warning for problem in found):
         raise InvalidDataError(found)
     return Loaded(

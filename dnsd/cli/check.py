@@ -10,7 +10,7 @@ import click
 
 from dnsd.app import Loaded, load
 from dnsd.cli.commands import main
-from dnsd.cli.fleet_settings import settings_of_fleet
+from dnsd.cli.fleet_settings import settings_of_fleet, source_of_node
 from dnsd.cli.observed import observed_by_server
 from dnsd.cli.options import config_option, json_option
 from dnsd.cli.show import print_json, report, say
@@ -41,7 +41,7 @@ def check_command(config: Path, *, as_json: bool) -> None:
     try:
         loaded = settings_of_fleet(config) or _loaded(config)
         of_services = map(loaded.locate, service_problems(loaded.settings, config, datetime.now(UTC)))
-        problems = in_order((*(loaded.warnings if isinstance(loaded, Loaded) else ()), *of_services))
+        problems = in_order((*loaded.warnings, *of_services))
     except InvalidDataError as error:
         problems = error.problems
     errors = sum(not problem.warning for problem in problems)
@@ -60,4 +60,5 @@ def check_command(config: Path, *, as_json: bool) -> None:
 def _loaded(config: Path) -> Loaded:
     """All files as `serve` would load them. Raises InvalidDataError."""
     with progress_on(sys.stderr) as progress:
-        return load(config, progress=progress, observed=observed_by_server(config))
+        source, observed = source_of_node(config), observed_by_server(config)
+        return load(config, source=source, progress=progress, observed=observed)

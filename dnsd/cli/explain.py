@@ -10,7 +10,7 @@ import click
 
 from dnsd.app import Loaded, load
 from dnsd.cli.commands import main
-from dnsd.cli.fleet_settings import settings_of_fleet
+from dnsd.cli.fleet_settings import settings_of_fleet, source_of_node
 from dnsd.cli.observed import observed_by_server
 from dnsd.cli.options import config_option, json_option
 from dnsd.cli.show import fail, print_json, say
@@ -52,7 +52,8 @@ def _load(config: Path) -> Loaded:
         sys.exit(1)
     try:
         with progress_on(sys.stderr) as progress:
-            return load(config, progress=progress, observed=observed_by_server(config))
+            source, observed = source_of_node(config), observed_by_server(config)
+            return load(config, source=source, progress=progress, observed=observed)
     except InvalidDataError as error:
         fail(error)
 

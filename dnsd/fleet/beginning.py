@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 from uuid import uuid4
 
 from dnsd.fleet.heads import AccountState
+from dnsd.fleet.level import NEWEST_LEVEL
 from dnsd.fleet.link import EngineRefusedError, NoAnswerError
 from dnsd.fleet.node import FleetNode
 from dnsd.fleet.stream import make_stream
 from dnsd.fleet.subjects import META, SHARED
 from dnsd.fleet.values import json_object
 from dnsd.fleet.writer import Commit, ObjectWrite, Writer
+
+T = TypeVar("T")
 
 MAKE_TRIES, PAUSE_S = 10, 0.5  # a new cluster does not answer in its first seconds
 FILLING = "is_filling"
@@ -35,7 +40,7 @@ async def make_state(node: FleetNode, replicas: int) -> None:
         )
     writer = Writer(node.line.link)
     if not await writer.guard(META):
-        value = json.dumps({"epoch": str(uuid4()), "schema": 1, "level": 1, FILLING: True}).encode()
+        value = json.dumps({"epoch": str(uuid4()), "schema": 1, "level": NEWEST_LEVEL, FILLING: True}).encode()
         entry = json.dumps({"action": "fleet.begin", "node": node.name}).encode()
         writes = (ObjectWrite(META, None, value),)
         await writer.commit(Commit(str(uuid4()), entry, writes, {SHARED: AccountState()}))
@@ -64,13 +69,24 @@ def accepted(meta: bytes) -> ObjectWrite:
     )
 
 
-async def _make_stream(node: FleetNode, replicas: int) -> int:
-    await node.line.link()  # without a server, there is nothing to wait for
+async def in_new_cluster(node: FleetNode, ask: Callable[[], Awaitable[T]]) -> T:
+    """What `ask` returns, asked again for a while: a new cluster refuses requests, or does not answer, at first.
+
+    Raises as `ask` and the node's line do; without a server, at once: there is nothing to wait for.
+    """
+    await node.line.link()
     for attempt in range(MAKE_TRIES):
         try:
-            return await make_stream(await node.line.link(), replicas)
+            return await ask()
         except (NoAnswerError, EngineRefusedError) as error:  # refused, perhaps, as an earlier attempt is under way
             if attempt == MAKE_TRIES - 1 or (isinstance(error, EngineRefusedError) and not error.code):
                 raise
             await asyncio.sleep(PAUSE_S)
     raise AssertionError("not reached")
+
+
+async def _make_stream(node: FleetNode, replicas: int) -> int:
+    async def make() -> int:
+        return await make_stream(await node.line.link(), replicas)
+
+    return await in_new_cluster(node, make)

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dnsd.errors import DnsdError
-from dnsd.fleet.fetch import fetched_state
+from dnsd.fleet.fetch import FetchedState, fetched_state
 from dnsd.fleet.node import FleetNode
+from dnsd.fleet.revision_note import note_of, write_note
+from dnsd.fleet.settings_in_force import octets_of_settings, settings_of
+from dnsd.fleet.subjects import SETTINGS, SHARED
 from dnsd.process.tasks import in_thread
 from dnsd.store.directory import Files, SourceFile, path_of
 from dnsd.store.text_file import FileChangedError
@@ -30,22 +33,41 @@ class ExportedFiles(NamedTuple):
     problems: tuple[str, ...]
 
 
-async def export_files(node: FleetNode, folder: Path) -> ExportedFiles:
-    """Write all files. Raises NotExportedError, OSError and the errors of `fetched_state`: then there is no folder."""
-    if os.path.lexists(folder):
-        raise NotExportedError(f"{folder} exists, and nothing was written: choose a new name")
+async def export_files(node: FleetNode, folder: Path, settings: Path | None = None) -> ExportedFiles:
+    """Write all files with a note of the fleet's revision, and the shared settings into a file, if wanted.
+
+    Raises NotExportedError, OSError and the errors of `fetched_state`: then there is no folder. Raises
+    InvalidDataError for settings that this version cannot read.
+    """
+    for path in filter(None, (folder, settings)):
+        if os.path.lexists(path):
+            raise NotExportedError(f"{path} exists, and nothing was written: choose a new name")
     async with fetched_state(node) as state:
         if state.is_filling:
             raise NotExportedError("the first import is not complete, and nothing was written: import again")
-        problems = await in_thread(partial(_write_folder, state.files, folder))
+        if settings:
+            await in_thread(partial(_write_settings, state, settings))
+        problems = await in_thread(partial(_write_folder, state, folder))
         return ExportedFiles(len(state.files.files) - len(problems), problems)
 
 
-def _write_folder(files: Files, folder: Path) -> tuple[str, ...]:
+def _write_settings(state: FetchedState, path: Path) -> None:
+    """Write the shared settings. Raises NotExportedError if there are none, InvalidDataError and OSError."""
+    value = state.reader.value(SHARED, SETTINGS)
+    if value is None:
+        raise NotExportedError("the fleet has no settings, and nothing was written: each node has its own")
+    found = settings_of(value)
+    with create_file(path, mode=0o600) as out:
+        out.write(octets_of_settings(found))
+    os.utime(path, (found.modified, found.modified))
+
+
+def _write_folder(state: FetchedState, folder: Path) -> tuple[str, ...]:
     """Write the files into a temporary folder, which takes its name once it is on disk; the problems of others."""
     new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))  # for its owner alone
     try:
-        problems = tuple(_write_all(files, new))
+        problems = tuple(_write_all(state.files, new))
+        write_note(new, note_of(state.epoch, state.seq, state.files))
         os.sync()  # once: file by file, it would take minutes
         os.rename(new, folder)  # fails where a folder with content has come meanwhile
     except BaseException:

@@ -19,6 +19,7 @@ from dnsd.fleet.heads import AccountState
 from dnsd.fleet.node import FleetNode
 from dnsd.fleet.stream import check_stream
 from dnsd.fleet.subjects import ALL_STATE, META, SHARED
+from dnsd.fleet.values import json_object
 from dnsd.fleet.writer import Writer
 from dnsd.process.tasks import in_thread
 from dnsd.store.directory import Files
@@ -42,13 +43,19 @@ class NoStateError(DnsdError):
 class FetchedState:
     """What a fleet has: its files, whose blocks `reader` has, and the heads of its accounts.
 
-    `meta` is the value of the state's first object.
+    `meta` is the value of the state's first object, and `seq` the number of its last message.
     """
 
     files: Files
     heads: Mapping[str, AccountState]
     reader: ReplicaReader
     meta: bytes
+    seq: int = 0
+
+    @property
+    def epoch(self) -> str:
+        """The state's epoch."""
+        return str(json_object(self.meta).get("epoch"))
 
     @property
     def is_filling(self) -> bool:
@@ -75,8 +82,8 @@ async def fetched_state(node: FleetNode) -> AsyncIterator[FetchedState]:
             follower = node.follower(replica, note=note)
             await _caught_up(follower, lambda: replica.place.seq >= last, said)
             with closing(reader.state()) as state:
-                files = await in_thread(partial(read_fleet_files, state, reader.value))
-            yield FetchedState(files, follower.heads, reader, reader.value(SHARED, META) or b"{}")
+                files, seq = await in_thread(partial(read_fleet_files, state, reader.value)), state.place.seq
+            yield FetchedState(files, follower.heads, reader, reader.value(SHARED, META) or b"{}", seq)
 
 
 async def _last_of_state(node: FleetNode) -> int:

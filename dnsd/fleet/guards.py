@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dnsd.fleet.around_records import AroundRecords
 from dnsd.fleet.subjects import NAMES_GUARD, SPACE_GUARD
 from dnsd.store.directory import ZONES, FileKind, SourceFile
 from dnsd.store.files_edit import FilesEdit
-
-RECORDS = "records:"  # how the line begins after which a zone's YAML file has its records
-WITHIN = ("", " ", "\t", "-", "#")  # how lines of a block begin
 
 
 class Guards(NamedTuple):
@@ -23,22 +21,22 @@ class Guards(NamedTuple):
     read: tuple[str, ...]
 
 
-def guards_of(edit: FilesEdit) -> Guards:
-    """The guards of an edit.
+def guards_of(edit: FilesEdit, around: AroundRecords) -> Guards:
+    """The guards of an edit. Blocks; `around` remembers what was read of large zones.
 
     An account's file has its id and its prefixes; a zone's YAML file has its id, and whether it is verified.
     """
     before, removed = edit.before.by_key(), {file.kind for file in edit.removed.values()}
     kinds = removed | {file.kind for file in edit.written.values()}
     names = bool(removed & {FileKind.ACCOUNT, *ZONES}) or any(
-        _may_rename(before.get(key), file) for key, file in edit.written.items()
+        _may_rename(before.get(key), file, around) for key, file in edit.written.items()
     )
     space = FileKind.ACCOUNT in kinds
     reads = FileKind.MAP in kinds and not space
     return Guards((*[NAMES_GUARD] * names, *[SPACE_GUARD] * space), (SPACE_GUARD,) * reads)
 
 
-def _may_rename(before: SourceFile | None, after: SourceFile) -> bool:
+def _may_rename(before: SourceFile | None, after: SourceFile, around: AroundRecords) -> bool:
     """Whether a written file may change the name, the id or the claim of an account or zone."""
     if after.kind is FileKind.MAP:
         return False
@@ -46,15 +44,5 @@ def _may_rename(before: SourceFile | None, after: SourceFile) -> bool:
         return True
     if after.kind is FileKind.ZONE_MASTER:  # it has nothing but records
         return False
-    old, new = before.content.text, after.content.text
-    return old is None or new is None or _around_records(old) != _around_records(new)  # None: a large one is not read
-
-
-def _around_records(text: str) -> list[str]:
-    """The lines of a zone's YAML file outside of its records; all lines if it has another form."""
-    found, is_within = list[str](), False
-    for line in text.splitlines():
-        is_within = line.startswith(RECORDS) or (is_within and line[:1] in WITHIN)
-        if not is_within:
-            found.append(line)
-    return found
+    new = around.lines(after)
+    return new is None or new != around.lines(before)

@@ -17,10 +17,20 @@ from dnsd.fleet.beginning import accepted, filled, make_state
 from dnsd.fleet.fetch import FetchedState, fetched_state
 from dnsd.fleet.files import files_of_key
 from dnsd.fleet.heads import AccountState
-from dnsd.fleet.import_judge import check_import
+from dnsd.fleet.import_judge import IMPORT_FORCE, check_import
+from dnsd.fleet.level import SETTINGS_LEVEL, level_of, level_problem
 from dnsd.fleet.node import FleetNode
 from dnsd.fleet.objects import block_subjects, removal, replacement
-from dnsd.fleet.subjects import BLOCKS, NAMES_GUARD, OBJECTS, SPACE_GUARD, account_of_subject, object_of
+from dnsd.fleet.subjects import (
+    BLOCKS,
+    NAMES_GUARD,
+    OBJECTS,
+    SETTINGS,
+    SHARED,
+    SPACE_GUARD,
+    account_of_subject,
+    object_of,
+)
 from dnsd.fleet.writer import Commit, ObjectWrite, StaleAccountsError, Writer
 from dnsd.process.tasks import in_thread
 from dnsd.store.directory import ZONES, FileKind, Files, SourceFile
@@ -29,6 +39,10 @@ from dnsd.store.text_file import FileChangedError
 
 class ImportRefusedError(DnsdError):
     """An import that changes nothing, or no more; the message says why."""
+
+
+class OvertakenImportError(ImportRefusedError):
+    """Others have written the same accounts since they were read: the import may be drawn up anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +59,24 @@ class FilesDifference:
 
 
 async def import_files(
-    node: FleetNode, after: Loaded, *, replicas: int, is_forced: bool = False
+    node: FleetNode, after: Loaded, *, replicas: int, is_forced: bool = False, settings: bytes | None = None
 ) -> tuple[int, int, int]:
     """Make a fleet's files those in `after`, loaded without errors; return how many are new, changed and removed.
 
-    A fleet without a state gets its first, kept by `replicas` servers; edges serve it once it is complete. Raises
+    A fleet without a state gets its first, kept by `replicas` servers, with the value `settings` of the shared
+    settings, if it is given; edges serve it once it is complete. Raises
     ImportRefusedError if more than `reload.max_drop_percent` of the fleet's files would go, unless forced, or a file
     was edited meanwhile; the errors of `check_import`, `fetched_state` and `Writer.commit`.
     """
     await make_state(node, replicas)
-    writer = Writer(node.line.link)
-    guards = {subject: await writer.guard(subject) for subject in (NAMES_GUARD, SPACE_GUARD)}
+    guards = await guards_now(node)
     async with fetched_state(node) as state:
         difference = difference_of(state.files, after.files)
         if not state.is_filling:  # else no edge serves it
-            await in_thread(partial(_check, difference, state, after, is_forced=is_forced))
-        writes = await in_thread(lambda: together(_writes(difference, after.files, state)))
+            await in_thread(partial(check_difference, difference, state, after, is_forced=is_forced))
+        writes = await in_thread(lambda: together(_writes(difference, after.files, state, settings)))
         if writes:
-            await _send(node, writes, state, "fleet.import", guards)
+            await send_writes(node, writes, state, "fleet.import", guards)
     new = sum(old is None for old, _ in difference.written)
     return new, len(difference.written) - new, len(difference.removed)
 
@@ -72,13 +86,19 @@ async def accept_shrink(node: FleetNode) -> None:
     async with fetched_state(node) as state:
         if state.is_filling:
             raise ImportRefusedError("the first import is not complete, so edges serve nothing of it: import again")
-        await _send(node, [accepted(state.meta)], state, "fleet.accept", {})
+        await send_writes(node, [accepted(state.meta)], state, "fleet.accept", {})
+
+
+async def guards_now(node: FleetNode) -> dict[str, int]:
+    """The numbers of the guards, to be read before the state. Raises FleetAwayError."""
+    writer = Writer(node.line.link)
+    return {subject: await writer.guard(subject) for subject in (NAMES_GUARD, SPACE_GUARD)}
 
 
 def difference_of(before: Files, after: Files) -> FilesDifference:
     """What makes the one the other."""
     old, new = before.by_key(), after.by_key()
-    written = [(old.get(key), _later(old.get(key), file)) for key, file in new.items() if _differs(old.get(key), file)]
+    written = [(old.get(key), later(old.get(key), file)) for key, file in new.items() if _differs(old.get(key), file)]
     removed = [file for key, file in old.items() if key not in new]
     return FilesDifference(tuple(written), tuple(removed), len(old))
 
@@ -88,13 +108,18 @@ def _differs(old: SourceFile | None, new: SourceFile) -> bool:
     return old is None or old.problem is not None or (old.kind, old.content) != (new.kind, new.content)
 
 
-def _later(old: SourceFile | None, new: SourceFile) -> SourceFile:
+def later(old: SourceFile | None, new: SourceFile) -> SourceFile:
     """The new file with a later time than the old one: the time is a zone's serial."""
     return replace(new, modified=max(new.modified, old.modified + 1)) if old else new
 
 
-def _check(difference: FilesDifference, state: FetchedState, after: Loaded, *, is_forced: bool) -> None:
-    """Raises ImportRefusedError and InvalidDataError."""
+def check_difference(
+    difference: FilesDifference, state: FetchedState, after: Loaded, *, is_forced: bool, force: str = IMPORT_FORCE
+) -> None:
+    """Judge what differs, as an import does; `force` is the command that does it anyway. Blocks.
+
+    Raises ImportRefusedError and InvalidDataError.
+    """
     percent = after.settings.reload.max_drop_percent
     if not is_forced and difference.drops_more_than(percent):
         raise ImportRefusedError(
@@ -103,12 +128,29 @@ def _check(difference: FilesDifference, state: FetchedState, after: Loaded, *, i
         )
     if state.files.files and (difference.written or difference.removed):
         try:
-            check_import(state.files, after, is_forced=is_forced)
+            check_import(state.files, after, is_forced=is_forced, force=force)
         except FileChangedError:
             raise ImportRefusedError("a file was edited meanwhile: nothing was changed; run it again") from None
 
 
-def _writes(difference: FilesDifference, after: Files, state: FetchedState) -> list[ObjectWrite]:
+def _writes(
+    difference: FilesDifference, after: Files, state: FetchedState, settings: bytes | None = None
+) -> list[ObjectWrite]:
+    """The writes that make a fleet's files those in `after`, and end a first import.
+
+    Raises ImportRefusedError if a file was edited meanwhile.
+    """
+    writes = difference_writes(difference, state)
+    writes += _unnamed_blocks(after, {write.subject for write in writes}, state)
+    if state.is_filling:
+        has_settings = state.reader.value(SHARED, SETTINGS) is not None
+        if settings is not None and not has_settings and level_of(state.meta) >= SETTINGS_LEVEL:
+            writes.append(ObjectWrite(SETTINGS, None, settings))
+        writes.append(filled(state.meta))
+    return writes
+
+
+def difference_writes(difference: FilesDifference, state: FetchedState) -> list[ObjectWrite]:
     """The writes: accounts before zones, and these before maps, which go first; then what no file names any more.
 
     Raises ImportRefusedError if a file was edited meanwhile.
@@ -122,9 +164,6 @@ def _writes(difference: FilesDifference, after: Files, state: FetchedState) -> l
     for file in sorted(difference.removed, key=_height, reverse=True):
         for one in _there(file, state) if file.problem else [file]:
             writes += removal(one, state.reader.value)
-    writes += _unnamed_blocks(after, {write.subject for write in writes}, state)
-    if state.is_filling:
-        writes.append(filled(state.meta))
     return writes
 
 
@@ -168,10 +207,12 @@ def together(writes: Iterable[ObjectWrite]) -> list[ObjectWrite]:
     return [*chain.from_iterable(found.values())]
 
 
-async def _send(
+async def send_writes(
     node: FleetNode, writes: list[ObjectWrite], state: FetchedState, action: str, guards: Mapping[str, int]
 ) -> None:
-    """Commit writes. Raises ImportRefusedError if others have written meanwhile, and as `Writer.commit` does."""
+    """Commit writes. Raises OvertakenImportError if others have written meanwhile, and as `Writer.commit` does."""
+    if problem := level_problem(level_of(state.meta)):
+        raise ImportRefusedError(f"{problem}; nothing was changed")
     accounts = {account_of_subject(write.subject) for write in writes}
     states = {account: state.heads.get(account, AccountState()) for account in accounts}
     entry = json.dumps({"action": action, "node": node.name}).encode()
@@ -183,7 +224,7 @@ async def _send(
         part = f"{stored[-1]:,} of {len(writes):,} objects are stored, the others are not"
         if isinstance(error, StaleAccountsError):
             done = part if stored[-1] else "nothing was changed"
-            raise ImportRefusedError(f"{error} meanwhile: {done}; run it again") from None
+            raise OvertakenImportError(f"{error} meanwhile: {done}; run it again") from None
         if stored[-1]:
             node.note(f"{part}: run it again")
         raise

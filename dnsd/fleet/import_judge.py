@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -25,10 +25,11 @@ IMPORT_FORCE = "`dnsd fleet import --force`"
 BRAKE = ("reload", "brake")  # path of the setting
 
 
-def check_import(fleet: Files, after: Loaded, *, is_forced: bool) -> None:
+def check_import(fleet: Files, after: Loaded, *, is_forced: bool, force: str = IMPORT_FORCE) -> None:
     """Raise InvalidDataError, with each problem, if a server that has the files `fleet` would refuse those in `after`.
 
-    A forced import may do what a forced reload may. The brake counts this import alone. Blocks.
+    A forced import may do what a forced reload may; `force` is the command for it, in messages. The brake counts this
+    import alone. Blocks.
     """
     before = _loaded_before(fleet, after)
     if before is after:
@@ -38,7 +39,7 @@ def check_import(fleet: Files, after: Loaded, *, is_forced: bool) -> None:
         found += _judged(before, after)
     if found:
         raise InvalidDataError(
-            replace(one, message=RELOAD_FORCE.sub(IMPORT_FORCE, one.message)) for one in dict.fromkeys(found)
+            replace(one, message=RELOAD_FORCE.sub(force, one.message)) for one in dict.fromkeys(found)
         )
 
 
@@ -74,12 +75,17 @@ def _with_new(fleet: Files, new: Files, left: set[str]) -> Files:
     """The files of a fleet, but those that are alike, or of the accounts `left`, from the new ones."""
     root, there = new.root, new.by_key()
     files = [file for file in new.files if account_of(file.key) in left]
-    files += [_as_new(file, there, root) for file in fleet.files if account_of(file.key) not in left]
-    files.sort(key=lambda file: file.path.removeprefix(root).split(os.sep))
-    return replace(new, accounts=tuple(sorted({account_of(file.key) for file in files})), files=tuple(files))
+    files += [as_new(file, there, root) for file in fleet.files if account_of(file.key) not in left]
+    return with_files(new, files)
 
 
-def _as_new(file: SourceFile, new: Mapping[str, SourceFile], root: str) -> SourceFile:
+def with_files(folder: Files, files: Iterable[SourceFile]) -> Files:
+    """A folder with these files in place of its own, in order."""
+    found = sorted(files, key=lambda file: file.path.removeprefix(folder.root).split(os.sep))
+    return replace(folder, accounts=tuple(sorted({account_of(file.key) for file in found})), files=tuple(found))
+
+
+def as_new(file: SourceFile, new: Mapping[str, SourceFile], root: str) -> SourceFile:
     """A fleet's file, as the new one if they are alike, else with a path below the same folder."""
     other = new.get(file.key)
     if other and not file.problem and (file.kind, file.content) == (other.kind, other.content):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from dnsd.compile.build import Options
 from dnsd.cores import usable_cores
@@ -39,6 +39,10 @@ MAX_RESOLVERS = 4
 class Settings(Fields):
     """`dnsd.yaml`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["default_addresses"]}, {"required": ["fleet"]}]}
+    )
+
     listen: Annotated[tuple[Listen, ...], BeforeValidator(split), Field(min_length=1)] = Field(
         default=(Address("127.0.0.1", 5300), Address("::1", 5300)),
         description="addresses for DNS over UDP and TCP; port 0 = a free port, printed at the start",
@@ -49,7 +53,11 @@ class Settings(Fields):
         BeforeValidator(split),
         AfterValidator(distinct),
         Field(min_length=1, max_length=MAX_ADDRESSES),
-    ] = Field(description="default anycast pool, for proxied names not covered by an address map")
+    ] = Field(
+        default=(),
+        description="default anycast pool, for proxied names not covered by an address map; required, unless the "
+        "server's fleet has it",
+    )
     role: Role = Field(
         default=Role.STANDALONE,
         description="standalone: answers from the folder `data`; edge: from a copy of a fleet's state; control: also, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dnsd.fleet.around_records import AroundRecords
 from dnsd.fleet.guards import Guards, guards_of
 from dnsd.fleet.subjects import NAMES_GUARD, SPACE_GUARD
 from dnsd.store.directory import Files
@@ -40,4 +41,4 @@ CASES: list[tuple[dict[str, str | None], Guards]] = [
 @pytest.mark.parametrize(("change", "guards"), CASES)
 def test_a_change_has_the_guards_of_the_rules_that_it_may_break(change: dict[str, str | None], guards: Guards) -> None:
     before = edit_of(Files("/nowhere"), dict(BEFORE), modified=1).after
-    assert guards_of(edit_of(before, change, modified=2)) == guards
+    assert guards_of(edit_of(before, change, modified=2), AroundRecords()) == guards

@@ -235,16 +235,17 @@ def test_an_export_writes_all_that_is_readable(
     assert "east.example" in done.output
     assert "is defined twice" in done.output
     assert done.output.endswith(f"{len(FILES):,} files\n")
-    assert {str(file.relative_to(target)) for file in target.rglob("*.*") if file.is_file()} == {*FILES}
+    assert {str(file.relative_to(target)) for file in target.rglob("[!.]*.*") if file.is_file()} == {*FILES}
     source.send()  # mends it
     shutil.rmtree(target)
     assert fleet(f"export {target}", source).output == f"{len(FILES) + 1:,} files\n"
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
 
 
+@pytest.mark.usefixtures("server")
 def test_a_folder_with_errors_is_not_sent(source: FleetSource) -> None:
     source.put({**FILES, EAST: "records: nothing\n", "west/account.yaml": "nam: West\n"})
-    wrong = fleet(f"import {source.accounts}", source)  # without a server: it is not asked
+    wrong = fleet(f"import {source.accounts}", source)
     assert wrong.exit_code == 1
     assert f"{source.accounts}/{EAST}:1:1: records: " in wrong.output
     assert f"{source.accounts}/west/account.yaml:1:1: nam: " in wrong.output
@@ -252,4 +253,4 @@ def test_a_folder_with_errors_is_not_sent(source: FleetSource) -> None:
     source.config.write_text('default_addresses: ["198.51.100.1"]\n')
     missing = fleet(f"import {source.accounts}", source)
     assert missing.exit_code == 1
-    assert "has no section `fleet`, with `servers` and a control's `identity`" in missing.output
+    assert "has no section `fleet`, with `servers` and a node's `identity`" in missing.output

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from dnsd.fleet.batches import fitting
 from dnsd.fleet.fetch import FetchedState
 from dnsd.fleet.files import read_fleet_files
 from dnsd.fleet.import_files import ImportRefusedError, _writes, difference_of, together
 from dnsd.fleet.subjects import BLOCKS, META, account_of_subject
-from dnsd.fleet.writer import ObjectWrite, _fitting
+from dnsd.fleet.writer import MAX_OCTETS, ObjectWrite
 from dnsd.store.directory import FileKind, Files, SourceFile, account_of
 from dnsd.store.replica import Replica, open_replica
 from dnsd.store.replica_reader import ReplicaReader
@@ -114,7 +115,7 @@ def test_both_writes_of_another_kind_are_in_one_batch(copy: Copy) -> None:
     writes = copy.writes(files_of(WEST, *(file_of(zone, *KIND_CHANGES[1]) for zone in zones)))
     for room in range(3, 20):
         for begin in range(0, len(writes), 2):
-            assert len(_fitting(writes[begin:], room)) % 2 == 0
+            assert len(fitting(writes[begin:], room, MAX_OCTETS)) % 2 == 0
 
 
 def test_blocks_that_a_cut_import_left_go_with_the_next(copy: Copy) -> None:
