@@ -11,20 +11,19 @@ from enum import Enum, auto
 
 from starlette.requests import Request
 
+from dnsd.api.connection import HOLDERS, PRESENCE
 from dnsd.api.request import ID
 from dnsd.manage.failures import Failures
 from dnsd.manage.find import find_account, find_zone, no_account, no_zone
 from dnsd.manage.refusal import Fault, Reason, RefusedError, refused
 from dnsd.manage.service import Service
 from dnsd.manage.token_changes import accounts_of
-from dnsd.manage.token_file import TokenFile, TokenFileError
+from dnsd.manage.token_port import TokenFileError, Tokens
 from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.dataset import Dataset
 from dnsd.process.turns import Presence
 
 BEARER = "bearer "
-HOLDERS = "holders"  # in the state of a request: a list of the holders of its connection's place
-PRESENCE = "presence"  # likewise: whether its client is still there
 IDS = frozenset(
     {
         *("account_id", "map_id", "prefix_id", "delegation_id", "zone_id", "record_id", "member_id", "lease_id"),
@@ -83,9 +82,13 @@ class Access:
     A valid token is therefore always accepted, even from an address over the limit, and resets that address's count.
     """
 
-    def __init__(self, tokens: TokenFile) -> None:
+    def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
         self._failures = Failures()
+
+    def knows(self, secret: str) -> bool:
+        """Whether a token has this secret; a failure is not counted. Raises TokenFileError."""
+        return isinstance(self._tokens.find(secret, datetime.now(UTC)), Token)
 
     def token_of(self, request: Request, client: str) -> Token:
         """The token of a request. Raises RefusedError if it is missing or not valid."""
@@ -165,7 +168,7 @@ def account_for_zone(token: Token, dataset: Dataset, account_id: str | None) -> 
     return account_id
 
 
-def has_token(request: Request, tokens: TokenFile) -> bool:
+def has_token(request: Request, tokens: Tokens) -> bool:
     """Whether a request has a valid token; failures are not counted."""
     try:
         found = [tokens.find(secret, datetime.now(UTC)) for secret in _credentials(request)]

@@ -12,7 +12,7 @@ from dnsd.api.request import Call
 from dnsd.manage import token_changes
 from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.token_changes import TokenChange
-from dnsd.manage.token_file import TokenFile
+from dnsd.manage.token_port import Tokens
 from dnsd.manage.tokens import Token
 from dnsd.model.times import time_text
 
@@ -89,7 +89,7 @@ async def delete_token(call: Call) -> Reply:
     return Reply({"id": token.id}, messages=[f"{others} tokens made from it are revoked, too"] if others else [])
 
 
-async def _change(call: Call, action: str, verb: Callable[[TokenFile], TokenChange]) -> TokenChange:
+async def _change(call: Call, action: str, verb: Callable[[Tokens], TokenChange]) -> TokenChange:
     return await call.service.change_tokens(call.actor, action, verb)
 
 

@@ -7,25 +7,24 @@ import ipaddress
 import os
 import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import wraps
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import click
 
+from dnsd.cli.api_options import TOKEN_VARIABLE
 from dnsd.cli.client import ANSWER_S, BASE, NOT_RUNNING, Client, FailedError
 from dnsd.cli.local import STATUS_TIMEOUT_S
-from dnsd.cli.options import config_option
 from dnsd.cli.show import report, say
+from dnsd.cli.token_store import tokens_of
 from dnsd.errors import InvalidDataError, printable
 from dnsd.manage.brake import COMMANDS
 from dnsd.manage.pending import MAX_LATE
-from dnsd.manage.token_file import NoSuchTokenError, TokenFile, TokenFileError
+from dnsd.manage.token_port import NoSuchTokenError, TokenFileError, Tokens
 from dnsd.manage.tokens import MAX_NAME
 from dnsd.model.times import time_text
 from dnsd.net.listen import Address
@@ -35,7 +34,6 @@ from dnsd.process.state_folder import UnsafeFolderError, folder_of_command
 from dnsd.settings.file import load_settings
 from dnsd.settings.written import state_folder_of
 
-URL_VARIABLE, TOKEN_VARIABLE, CA_VARIABLE = "DNSD_API_URL", "DNSD_API_TOKEN", "DNSD_API_CA"
 ADD_API = 'api: {listen: "127.0.0.1:8053"}'
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # wildcard address -> loopback address
 CONNECT_S = 5.0
@@ -49,20 +47,6 @@ class _Api:
     url: str
     is_ours: bool
     certificate: Path | None = None
-
-
-def with_api(command: Callable[..., None]) -> Callable[..., None]:
-    """Pass a client of the API to a command, and add the options for the API's address and token.
-
-    An option `at` is the time of a pending change: the command's own token must last until it is made.
-    """
-
-    @wraps(command)
-    def run(*, config: Path, url: str | None, token_file: Path | None, ca: Path | None, **given: Any) -> None:
-        with exit_on_failure(), connected(config, url, token_file, ca, given.get("at")) as client:
-            command(client, **given)
-
-    return api_options(run)
 
 
 @contextmanager
@@ -84,34 +68,20 @@ def is_api_meant(url: str | None, token_file: Path | None) -> bool:
     return bool(url or token_file or os.environ.get(TOKEN_VARIABLE))
 
 
-def api_options(run: Callable[..., None]) -> Callable[..., None]:
-    """Add the options for the API's address and token to a command."""
-    url_option = click.option(
-        "--url",
-        envvar=URL_VARIABLE,
-        callback=_url,
-        help=f"URL of the server; default: ${URL_VARIABLE}, else from the settings file.",
-    )
-    token_option = click.option(
-        "--token-file",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help=f"File with an API token; default: ${TOKEN_VARIABLE}, else a temporary token for this command.",
-    )
-    ca_option = click.option(
-        "--ca",
-        envvar=CA_VARIABLE,
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="File with the certificates to trust for an https URL; default: "
-        f"${CA_VARIABLE}, else the usual authorities, or the certificate in the settings file.",
-    )
-    return url_option(ca_option(token_option(config_option(run))))
-
-
 @contextmanager
 def connected(
-    config: Path, url: str | None, token_file: Path | None, ca: Path | None, until: datetime | None = None
+    config: Path,
+    url: str | None,
+    token_file: Path | None,
+    ca: Path | None,
+    until: datetime | None = None,
+    *,
+    waits: bool = False,
 ) -> Iterator[Client]:
-    """Open a client of the API. Without a given token, it makes one, which lasts until `until` or the end."""
+    """Open a client of the API. Without a given token, it makes one, which lasts until `until` or the end.
+
+    One that `waits` does so until edges serve each change.
+    """
     import httpx
 
     token = _given_token(token_file)
@@ -124,7 +94,7 @@ def connected(
         with httpx.Client(
             base_url=api.url, headers=headers, timeout=timeout, trust_env=may_use_env, verify=trust
         ) as http:
-            yield Client(http)
+            yield Client(http, waits=waits)
 
 
 def _trust(api: _Api, ca: Path | None) -> ssl.SSLContext | bool:
@@ -146,22 +116,6 @@ def _trust(api: _Api, ca: Path | None) -> ssl.SSLContext | bool:
     # The file may have the server's certificate, not its issuer's.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
-
-
-def _url(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """The API's URL; `value` is the server's URL, with or without the API's base path."""
-    if not value:
-        return None
-    try:
-        parts = urlsplit(value)
-        is_good = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) > 0
-    except ValueError:
-        is_good = False
-    if not is_good or parts.query or parts.fragment:
-        raise click.BadParameter(f"{value!r} is not a URL such as http://127.0.0.1:8053", context, option)
-    if parts.username is not None:
-        raise click.BadParameter("the URL must not contain a user name or a token", context, option)
-    return value.rstrip("/").removesuffix(BASE) + BASE
 
 
 def _api_of(config: Path) -> _Api:
@@ -208,12 +162,12 @@ def _own_token(config: Path, api: _Api, until: datetime | None) -> Iterator[str]
     It is revoked at the end; given `until`, the time of a pending change, it is only revoked if the command fails. Its
     secret is lost anyway.
     """
-    file = TokenFile(_running_state_folder(config, api))
-    now = datetime.now(UTC)
+    folder, now = _running_state_folder(config, api), datetime.now(UTC)
     try:
-        _forget_expired(file, now)
+        tokens = tokens_of(config, folder)
+        _forget_expired(tokens, now)
         expires_at = max(now + OWN_TOKEN_LIFETIME, until + MAX_LATE) if until else now + OWN_TOKEN_LIFETIME
-        token, secret = file.create(name=_own_token_name(), now=now, expires_at=expires_at)
+        token, secret = tokens.create(name=_own_token_name(), now=now, expires_at=expires_at)
     except TokenFileError as error:
         raise FailedError(str(error)) from None
     is_needed = False
@@ -223,7 +177,7 @@ def _own_token(config: Path, api: _Api, until: datetime | None) -> Iterator[str]
     finally:
         try:
             if not is_needed:
-                file.revoke(token.id)
+                tokens.revoke(token.id)
         except (TokenFileError, NoSuchTokenError) as error:
             say(f"could not revoke this command's token {token.id}, which expires at {time_text(expires_at)}: {error}")
 
@@ -265,11 +219,11 @@ def _is_loopback(url: str) -> bool:
         return False
 
 
-def _forget_expired(file: TokenFile, now: datetime) -> None:
+def _forget_expired(tokens: Tokens, now: datetime) -> None:
     """Revoke expired tokens, left over from killed commands."""
-    for token in file.tokens():
+    for token in tokens.tokens():
         if token.name.startswith(COMMANDS) and token.is_expired(now):
-            file.revoke(token.id)
+            tokens.revoke(token.id)
 
 
 def _own_token_name() -> str:

@@ -14,9 +14,10 @@ from dnsd.app import load
 from dnsd.cli.commands import main
 from dnsd.cli.options import config_option, json_option
 from dnsd.cli.show import print_json, print_table, report, say
+from dnsd.cli.token_store import NO_ANSWER, tokens_of
 from dnsd.errors import DnsdError, InvalidDataError
 from dnsd.manage.token_changes import token_data
-from dnsd.manage.token_file import NoSuchTokenError, TokenFile, TokenFileError
+from dnsd.manage.token_port import NoSuchTokenError, TokenFileError, Tokens, TokensAwayError
 from dnsd.manage.tokens import ID, AccessLevel, Area, Token, parse_permission, permission_text
 from dnsd.model.dataset import Dataset
 from dnsd.model.times import parse_time
@@ -38,7 +39,8 @@ def token_commands() -> None:
     """Manage the tokens of the API.
 
     The server's state folder holds the tokens' hashes. The server need not be running; a running server applies a
-    change from the next request on.
+    change from the next request on. On a control's machine, the tokens are those of its fleet, at all controls. Exit
+    status 3: no server of the fleet answers.
     """
 
 
@@ -101,10 +103,10 @@ def create_command(
     """
     if operator and (accounts or zones or permissions):
         raise click.UsageError("--operator is full access: leave out --account, --zone and --permission, or --operator")
-    file = _token_file(config)
+    tokens = _tokens(config)
     account_ids, zone_ids = _ids(config, accounts, zones)
     try:
-        token, secret = file.create(
+        token, secret = tokens.create(
             name=name,
             now=datetime.now(UTC),
             expires_at=expires,
@@ -133,7 +135,7 @@ def list_command(config: Path, *, as_json: bool) -> None:
     The tokens themselves cannot be shown: only their hashes are stored.
     """
     try:
-        tokens = _token_file(config).tokens()
+        tokens = _tokens(config).tokens()
     except TokenFileError as error:
         _fail(error)
     now = datetime.now(UTC)
@@ -155,18 +157,18 @@ def revoke_command(id_or_name: str, config: Path) -> None:
     The API rejects them from the next request on.
     """
     try:
-        tokens = _token_file(config).revoke(id_or_name)
+        tokens = _tokens(config).revoke(id_or_name)
     except (TokenFileError, NoSuchTokenError) as error:
         _fail(error)
     for token in tokens:
         click.echo(f"revoked {token.id}{token.name and f' ({token.name})'}")
 
 
-def _token_file(config: Path, *, may_make: bool = False) -> TokenFile:
+def _tokens(config: Path, *, may_make: bool = False) -> Tokens:
     """The tokens; `may_make` makes the state folder if it is missing."""
     try:
-        return TokenFile(folder_of_command(state_folder(config), may_make=may_make))
-    except (InvalidDataError, UnsafeFolderError) as error:
+        return tokens_of(config, folder_of_command(state_folder(config), may_make=may_make))
+    except (InvalidDataError, UnsafeFolderError, TokenFileError) as error:
         _fail(error)
 
 
@@ -243,4 +245,4 @@ def _fail(error: DnsdError) -> NoReturn:
         report(error.problems)
     else:
         say(str(error))
-    sys.exit(1)
+    sys.exit(NO_ANSWER if isinstance(error, TokensAwayError) else 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -34,12 +35,14 @@ class Brake:
         self.book = self._file.load()
         self._report(None)
         self.refusals = {"files": 0, "token": 0}  # since the start, by kind of author
+        self.when_kept: Callable[[], None] = lambda: None  # called with each new book
 
     async def keep(self, book: Book) -> None:
         """Replace the book, and save it."""
         if book == self.book:
             return
         self.book, before = book, self._file.problem
+        self.when_kept()
         await in_thread(partial(self._file.save, book))
         self._report(before)
 

@@ -10,7 +10,7 @@ from dnsd.control.guarded import Force
 from dnsd.control.status import COLLECT_S, brake_state, status
 from dnsd.manage.brake_state import author_key
 from dnsd.manage.refusal import RefusedError
-from dnsd.manage.token_file import TokenFile, TokenFileError
+from dnsd.manage.token_port import TokenFileError
 from dnsd.process.link import MessageKind
 
 
@@ -42,7 +42,7 @@ async def _brake(control: Control, release: dict[str, Any]) -> dict[str, Any]:
     brake = control.brake
     try:
         if release:
-            key = author_key(brake.book, TokenFile(control.setup.state.folder), release["author"])
+            key = author_key(brake.book, control.tokens, release["author"])
             async with control.current.turn:
                 await brake.release(key, release["seconds"], None, "")
     except (RefusedError, TokenFileError) as error:

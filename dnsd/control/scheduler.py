@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,6 +17,7 @@ from typing import Any
 from dnsd.api.codes import text_of
 from dnsd.api.plans import plan_shape
 from dnsd.app import Loaded
+from dnsd.control.account_turns import AccountTurns
 from dnsd.control.change_request import not_written
 from dnsd.control.control import Control
 from dnsd.control.newer_data import on_newer_data
@@ -42,12 +42,12 @@ from dnsd.manage.plan import plan_of
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor
 from dnsd.manage.state_names import PENDING
-from dnsd.manage.token_file import TokenFile, TokenFileError
+from dnsd.manage.token_port import TokenFileError
 from dnsd.manage.tokens import Token
 from dnsd.model.record_parts import finished
 from dnsd.model.times import time_text
 from dnsd.process.tasks import in_thread
-from dnsd.store.port import EvidenceError
+from dnsd.store.port import EvidenceError, StoreAwayError
 
 LOOK_S = 0.5
 AGAIN = timedelta(seconds=10)  # after a failure that passes without a person, such as a full disk
@@ -65,13 +65,14 @@ class Scheduler:
     def __init__(self, control: Control, history: History, change: ChangeVerb) -> None:
         """`change` carries out a verb, as in `Service`."""
         self._current = control.current
+        self._store, self._loader = control.store, control.loader
         self._files = control.pending
         self._audit, self._acts = control.audit, control.acts
         self._log = control.setup.log
-        self._tokens = TokenFile(control.setup.state.folder)
+        self._tokens = control.tokens
         self._history = history
         self._change = change
-        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}  # by account: its lock, and the number of its users
+        self._turns = AccountTurns()
         self._room = asyncio.Semaphore(MAX_ACCOUNTS)
         self._not_before: dict[str, datetime] = {}  # of changes to try again
         self._judged: Loaded | None = None  # the data in which deleted maps were last looked for
@@ -103,42 +104,58 @@ class Scheduler:
         await asyncio.gather(*(self._look_at(account_id, now) for account_id in sorted(found)))
 
     async def _look_at(self, account_id: str, now: datetime) -> None:
-        async with self._room, self._turn(account_id):
+        async with self._room, self._turns.of(account_id):
             ids = [change.id for change in await in_thread(partial(self._files.of_account, account_id))]
+            waits = False  # a due change that is not made yet: those after it may stand on it
             for change_id in ids:
                 change = await in_thread(partial(self._files.read, change_id))  # those before may have moved it on
                 if change is None:
                     continue
                 if self._current.loaded and Due.of(change).is_gone(self._current.loaded.dataset):
-                    await in_thread(partial(self._files.remove, change.id))
+                    if not await in_thread(partial(self._files.remove, change.id)):
+                        continue  # another control was faster
                     self._log.info(f"pending change {change.id}: cancelled, as its map was deleted")
                     await self._record(None, "map.cancel", change, "the map was deleted")
-                elif Due.of(change).is_due(now) and now >= self._not_before.get(change.id, now):
-                    await self._make_or_stop(change, now)
+                elif Due.of(change).is_due(now) and not waits:
+                    is_early = now < self._not_before.get(change.id, now)
+                    waits = is_early or not await self._make_or_stop(change, now)
 
-    async def _make_or_stop(self, change: PendingChange, now: datetime) -> None:
-        """Make a due change; if that is refused, stop it, unless the cause will pass without a person's help."""
+    async def _make_or_stop(self, change: PendingChange, now: datetime) -> bool:
+        """Make a due change, or stop it if it is refused for long; False if it waits for what passes by itself."""
+        if not await in_thread(partial(self._files.claim, change.id)):
+            self._not_before[change.id] = now + AGAIN  # another control makes it
+            return False
         try:
+            await self._store.catch_up()  # what another control has just made, so that it does not seem an obstacle
+            await self._loader.load_change()
             token = await in_thread(partial(self._token, change.token_id))
             if token is None:
-                await self._stop(change, f"{change.scheduler} that scheduled it was revoked", now)
-                return
+                return await self._stop(change, f"{change.scheduler} that scheduled it was revoked", now)
             note = f"scheduled {change.created_at:%Y-%m-%d %H:%M} UTC"
             verb = partial(self._carry_out, change, now)
             await self._change(Actor(token, "", note), change.request.action, verb)
             self._log.info(f"pending change {change.id} is made, as {change.by} scheduled it")
+        except StoreAwayError as error:
+            return self._wait(change, now, str(error))
         except RefusedError as error:
+            if not await in_thread(partial(self._files.is_there, change)):
+                self._log.info(f"pending change {change.id}: made, moved on or cancelled by another control")
+                return False
             if error.faults[0].reason in PASSING:
-                self._not_before[change.id] = now + AGAIN
-                self._log.error(f"pending change {change.id} waits: {error}; trying again in {AGAIN.seconds} s")
-            else:
-                await self._stop(change, text_of(error), now)
+                return self._wait(change, now, str(error))
+            return await self._stop(change, text_of(error), now)
         except Exception as error:
             self._log.error(f"pending change {change.id}: {type(error).__name__}: {error}")
             if await in_thread(partial(self._files.read, change.id)):  # else it is made, and its publication failed
-                await self._stop(change, "it failed; the server's log has the details", now)
+                return await self._stop(change, "it failed; the server's log has the details", now)
         finally:
             await in_thread(partial(self._note_all, change.request.account_id))
+        return True
+
+    def _wait(self, change: PendingChange, now: datetime, why: str) -> bool:
+        self._not_before[change.id] = now + AGAIN
+        self._log.error(f"pending change {change.id} waits: {why}; trying again in {AGAIN.seconds} s")
+        return False
 
     def _carry_out(self, change: PendingChange, now: datetime, draft: Draft) -> None:
         """Carry out a due change on a draft, if nothing stands against it. Blocks. Raises RefusedError."""
@@ -151,25 +168,31 @@ class Scheduler:
             raise refused(Reason.FORBIDDEN, why)
 
     def _apply(self, change: PendingChange, draft: Draft) -> Loaded:
-        """Carry out a change on a draft, with the files of pending changes that go with it. Blocks."""
+        """Carry out a change on a draft, with the files of pending changes that go with it. Blocks, and refuses."""
+        guard = self._files.guard(change.request.account_id)  # first: what others change from here on refuses the draft
+        pending = self._files.of_account(change.request.account_id)
+        if change not in pending:
+            raise _gone()
         before = tag_in(draft.dataset, change.request)
         change.request.carry_out(draft, self._history)
         after = draft.load()
-        others = [one for one in self._files.of_account(change.request.account_id) if one.id != change.id]
+        others = (one for one in pending if one.id != change.id)
         moved = moved_on(others, change, before, tag_in(after.dataset, change.request))
-        draft.beside += self._files.once_made(change, moved, draft.now)
+        draft.beside += self._files.once_made(change, moved, draft.now, guard)
         return after
 
-    async def _stop(self, change: PendingChange, why: str, now: datetime) -> None:
+    async def _stop(self, change: PendingChange, why: str, now: datetime) -> bool:
+        """Stop a change; False if that cannot be written, and it waits."""
         why = why[:MAX_REASON]
         try:
-            await in_thread(partial(self._files.write, replace(change, stopped=why, stopped_at=now)))
-        except OSError as error:
+            await in_thread(partial(self._files.write, replace(change, stopped=why, stopped_at=now), change))
+        except (OSError, RefusedError) as error:
             self._not_before[change.id] = now + AGAIN
             self._log.error(f"pending change {change.id} cannot be marked as stopped: {error}")
-            return
+            return False
         self._log.error(f"alarm: pending change {change.id} of {self._name(change)} is stopped: {why}")
         await self._record(None, "map.stop", change, why, is_refused=True)
+        return True
 
     # Requests
 
@@ -179,7 +202,7 @@ class Scheduler:
 
     async def of_account(self, account_id: str) -> list[PendingChange]:
         """The pending changes of an account, in the order of their times. Raises OSError."""
-        async with self._turn(account_id):  # a change that is being made is listed until its effect can be seen
+        async with self._turns.of(account_id):  # a change that is being made is listed until its effect can be seen
             found = await in_thread(partial(self._files.of_account, account_id))
         loaded = self._current.loaded
         return [one for one in found if not (loaded and Due.of(one).is_gone(loaded.dataset))]
@@ -188,14 +211,14 @@ class Scheduler:
         """A pending change of an account. Raises RefusedError."""
         found = await in_thread(partial(self._files.read, change_id))
         if found is None or found.request.account_id != account_id:
-            raise refused(Reason.NOT_FOUND, "not_found: there is no pending change with this id in the account")
+            raise _gone()
         return found
 
     async def add(
         self, actor: Actor, request: MapRequest, at: datetime, expect: Callable[[str], None]
     ) -> PendingChange:
         """Plan a change, and make it at its time; on return, it is on disk. Raises RefusedError and OSError."""
-        async with self._turn(request.account_id):
+        async with self._turns.of(request.account_id):
             planned = partial(self._planned, actor.token, request, at, expect)
             change = await on_newer_data(self._current, lambda: in_thread(planned))
             await self._act(actor, "map.schedule", change, partial(self._files.write, change))
@@ -232,16 +255,20 @@ class Scheduler:
 
     async def cancel(self, actor: Actor, account_id: str, change_id: str) -> list[PendingChange]:
         """Cancel a change; return those whose plans stand on it, which will be stopped. Raises RefusedError."""
-        async with self._turn(account_id):
+        async with self._turns.of(account_id):
             change = await self.find(account_id, change_id)
-            await self._act(actor, "map.cancel", change, partial(self._files.remove, change_id))
+            await self._act(actor, "map.cancel", change, partial(self._remove, change_id))
             self._log.info(f"pending change {change_id}: cancelled by {actor.token.name or actor.token.id}")
             left = await in_thread(partial(self._files.of_account, account_id))
             return [one for one in left if change_id in one.follows]
 
+    def _remove(self, change_id: str) -> None:
+        if not self._files.remove(change_id):
+            raise _gone()
+
     async def run(self, actor: Actor, account_id: str, change_id: str) -> Loaded:
         """Make a stopped change now, as a change of the actor. Raises RefusedError."""
-        async with self._turn(account_id):
+        async with self._turns.of(account_id):
             change = await self.find(account_id, change_id)
             if not change.stopped:
                 message = f"it is not stopped, and due at {time_text(change.at)}: to make it now, cancel it and send"
@@ -258,19 +285,6 @@ class Scheduler:
         return loaded
 
     # Shared
-
-    @asynccontextmanager
-    async def _turn(self, account_id: str) -> AsyncIterator[None]:
-        """The turn of an account: one at a time."""
-        turn, users = self._turns.get(account_id) or (asyncio.Lock(), 0)
-        self._turns[account_id] = turn, users + 1
-        try:
-            async with turn:
-                yield
-        finally:
-            _, users = self._turns.pop(account_id)
-            if users > 1:
-                self._turns[account_id] = turn, users - 1
 
     def _token(self, token_id: str) -> Token | None:
         """The token with an id, expired or not. Blocks. Raises RefusedError if the tokens cannot be read."""
@@ -306,7 +320,7 @@ class Scheduler:
         file = f"{PENDING}/{change.id}.json"
         try:
             await in_thread(partial(self._acts.carry_out, entry, file, verb, needs_evidence=needed))
-        except EvidenceError as error:
+        except (EvidenceError, StoreAwayError) as error:
             raise not_written(error) from None
 
     def _entry(
@@ -330,3 +344,7 @@ class Scheduler:
             message=why,
             after=after,
         )
+
+
+def _gone() -> RefusedError:
+    return refused(Reason.NOT_FOUND, "not_found: there is no pending change with this id in the account")

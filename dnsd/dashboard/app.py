@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -49,23 +49,27 @@ from dnsd.errors import printable
 from dnsd.manage.exposed import IntoOpenError
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Service
-from dnsd.manage.token_file import TokenFileError
+from dnsd.manage.session_port import SessionRecords
+from dnsd.manage.token_port import TokenFileError
+from dnsd.manage.writes import Writes
 from dnsd.model.record_parts import finished
 from dnsd.process.tasks import OneByOne
 from dnsd.process.turns import ClientGoneError
+from dnsd.store.port import StoreAwayError
 
 FORM_FIELD = "form_secret"
 KEPT = "kept"  # marks a sign-in form that also carries a form sent after its session had ended
 SIGN_IN_FIELDS = (FORM_FIELD, KEPT, "token", "next")
 MAX_KEPT = 256 * 1024  # octets
+MAX_SIGN_INS = 600  # a minute, of one author: each is written to the disk, in a fleet by its servers
 ENDED = "Your session has ended. Sign in again."
 OTHER_SESSION = "the form belongs to another session: go back and reload the page"
 TITLES = {404: "Not found", 403: "Not allowed", 503: "Temporarily unavailable", 507: "The disk is full"}
 
 
-def dashboard_app(service: Service, state: Path, report: Callable[[str], None]) -> ASGIApp:
+def dashboard_app(service: Service, sessions: SessionRecords, report: Callable[[str], None]) -> ASGIApp:
     """The dashboard of a running server; `report` is called with internal errors."""
-    dashboard = _Dashboard(service, state, report)
+    dashboard = _Dashboard(service, sessions, report)
     routes = [
         Route("/sign-in", dashboard.show_sign_in),
         Route("/sign-in", dashboard.sign_in, methods=["POST"]),
@@ -86,11 +90,12 @@ def dashboard_app(service: Service, state: Path, report: Callable[[str], None]) 
 class _Dashboard:
     """The endpoints: sessions, pages, static files and errors."""
 
-    def __init__(self, service: Service, state: Path, report: Callable[[str], None]) -> None:
+    def __init__(self, service: Service, sessions: SessionRecords, report: Callable[[str], None]) -> None:
         self._service = service
-        self._sessions = Sessions(state, service.tokens, report)
+        self._sessions = Sessions(sessions, service.tokens)
         self._saving = OneByOne()  # the sessions' file: other requests do not wait for the disk
         self._access = Access(service.tokens)
+        self._sign_ins = Writes()
         self._pages = pages()
         self._report = report
 
@@ -98,6 +103,9 @@ class _Dashboard:
         """Answer a request for a page; without a session, show the sign-in page."""
         try:
             session = self._find_session(request)
+            if session is None and SESSION in request.cookies:
+                await self._service.catch_up()
+                session = self._find_session(request)
         except TokenFileError as error:
             self._report(str(error))
             return self._refusal(refused(Reason.NOT_LOADED, "the token file cannot be used"), None)
@@ -180,7 +188,10 @@ class _Dashboard:
             wrong = "The page has expired, or your browser blocks cookies. Try again."
             return await self._sign_in_page(request, then, kept, wrong, 403)
         try:
+            if not self._access.knows(form.text("token")):
+                await self._service.catch_up()
             token = self._access.token_with(form.text("token"), client=client_of(request))
+            self._sign_ins.take(token, MAX_SIGN_INS, time.monotonic(), kind="the limit of sign-ins a minute")
         except RefusedError as error:
             wrong = (
                 "Enter a token." if not form.text("token") else f"{str(error).removeprefix('Authentication error: ')}."
@@ -192,6 +203,8 @@ class _Dashboard:
         try:
             begin = partial(self._sessions.begin, token, form.text("token"), datetime.now(UTC))
             session = await self._saving.run(begin)
+        except StoreAwayError as error:
+            return self._refusal(refused(Reason.AWAY, f"the session cannot be kept: {error.strerror}"), None)
         except OSError as error:
             self._report(f"sessions: {error}")
             return self._refusal(

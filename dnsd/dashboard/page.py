@@ -22,9 +22,10 @@ from dnsd import __version__
 from dnsd.api.envelope import InPieces
 from dnsd.dashboard.flow_picture import percent
 from dnsd.dashboard.forms import FormErrors
-from dnsd.dashboard.sessions import LIFETIME, Session, form_secret, signed, verified
+from dnsd.dashboard.sessions import Session, form_secret, signed, verified
 from dnsd.dashboard.views import action_words
 from dnsd.dashboard.visit import Visit
+from dnsd.manage.session_port import LIFETIME
 from dnsd.model.record_parts import Steps, finished
 from dnsd.model.records import AUTOMATIC_TTL
 from dnsd.model.spelling import unicode_text

@@ -21,10 +21,10 @@ from typing import Any, TypeVar
 from dnsd.manage.audit import AuditLog
 from dnsd.manage.audit_entries import Entry, PendingEntry, pending_entry
 from dnsd.manage.state_names import ACTS
-from dnsd.manage.token_file import TokenFile, TokenFileError
+from dnsd.manage.token_port import TokenFileError, Tokens
 from dnsd.store.kept_file import DamagedFileError, kept, read_octets
 from dnsd.store.observations import FILE_NAME as OBSERVED
-from dnsd.store.port import EvidenceError
+from dnsd.store.port import EvidenceError, StoreAwayError
 from dnsd.whole_file import make_folder, replacing
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ NAME = re.compile(r"([0-9a-f]{32})\.json")
 TOKEN = re.compile(r"tokens/([0-9a-f]{32})")
 FILE = re.compile(r"(loa/[0-9a-f]{32}|pending)/[0-9a-f]{32}\.json")
 MAX_REPLACED = 64 * 1024 * 1024  # octets of a file that acts replace
-UNKNOWN = "unknown whether it was done: the server ended, and the file of tokens cannot be read"
+UNKNOWN = "unknown whether it was done: the server ended, and the tokens cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,24 @@ class Act:
 class Acts:
     """The acts of one process, and those that an earlier one left without an outcome."""
 
-    def __init__(self, state: Path, audit: AuditLog, report: Callable[[str], Any]) -> None:
-        """`report` is called with each problem."""
+    def __init__(
+        self,
+        state: Path,
+        audit: AuditLog,
+        tokens: Tokens,
+        report: Callable[[str], Any],
+        elsewhere: Callable[[str], str | None] | None = None,
+    ) -> None:
+        """`report` is called with each problem.
+
+        `elsewhere` sees what is kept elsewhere instead of in a file, as `_seen` does: None for what is in its file.
+        """
         self._state = state
         self._folder = state / ACTS
         self._audit = audit
+        self._tokens = tokens
         self._report = report
+        self._elsewhere = elsewhere
         self._turn = Lock()
         self._open: set[str] = set()
         self._outcomes: dict[str, bool] = {}  # of acts whose outcome could not be written
@@ -72,6 +84,9 @@ class Acts:
         act = self.begin(entry, what)
         try:
             result = verb()
+        except StoreAwayError:  # perhaps it is done
+            self.leave(act)
+            raise
         except BaseException:
             self.end(act, is_done=False)
             raise
@@ -113,6 +128,11 @@ class Acts:
         else:
             self._forget(act.id)
 
+    def leave(self, act: Act) -> None:
+        """Leave it to `settle` to see whether an act was done, as nobody knows yet."""
+        with self._turn:
+            self._open.discard(act.id)
+
     def settle(self) -> None:
         """Write the outcomes that are missing in the audit log."""
         with suppress(FileNotFoundError, NotADirectoryError):
@@ -145,7 +165,9 @@ class Acts:
     def _seen(self, what: str) -> str:
         """What an act changes, as it is now; empty if it does not exist. Raises OSError and TokenFileError."""
         if found := TOKEN.fullmatch(what):
-            return TokenFile(self._state).digest(found[1])
+            return self._tokens.digest(found[1])
+        if self._elsewhere and (there := self._elsewhere(what)) is not None:
+            return there
         if not FILE.fullmatch(what) and what != OBSERVED:
             raise ValueError(what)
         try:

@@ -50,13 +50,14 @@ class BrakeFile:
 def _data(book: Book) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "windows": {author: _window_data(window) for author, window in book.windows.items()},
+        "windows": {author: window_data(window) for author, window in book.windows.items()},
         "released": dict(book.released),
         "refused": book.is_refused,
     }
 
 
-def _window_data(window: Window) -> dict[str, Any]:
+def window_data(window: Window) -> dict[str, Any]:
+    """A window as plain data."""
     accounts = {
         account: None if base.is_unbounded else [_zone_data(zone) for zone in base.zones.values()]
         for account, base in window.accounts.items()
@@ -73,12 +74,13 @@ def _parsed(data: Any) -> Book:
     """The book. Raises ValueError, TypeError, KeyError … for any deviation from the format."""
     if data["format"] != FORMAT:
         raise ValueError
-    windows = {str(author): _parsed_window(window) for author, window in data["windows"].items()}
+    windows = {str(author): parse_window(window) for author, window in data["windows"].items()}
     released = {str(author): seconds(until) for author, until in data["released"].items()}
     return Book(windows, released, data["refused"] is True)
 
 
-def _parsed_window(data: Mapping[str, Any]) -> Window:
+def parse_window(data: Mapping[str, Any]) -> Window:
+    """The window of such data. Raises as `_parsed`."""
     accounts = {str(account): _parsed_account(zones) for account, zones in data["accounts"].items()}
     return Window(seconds(data["began_at"]), str(data["name"]), accounts)
 

@@ -10,7 +10,7 @@ from typing import Any
 from dnsd.engine.snapshot import Snapshot
 from dnsd.manage.brake import ALL, FILES, Book, Limit
 from dnsd.manage.refusal import Reason, refused
-from dnsd.manage.token_file import NoSuchTokenError, TokenFile, single_token
+from dnsd.manage.token_port import NoSuchTokenError, Tokens, single_token
 from dnsd.model.guard import AccountMoves
 from dnsd.model.times import time_text
 
@@ -93,7 +93,7 @@ def authors_of(book: Book, snapshot: Snapshot | None, limit: Limit | None, now: 
         )
 
 
-def author_key(book: Book, tokens: TokenFile, author: str) -> str:
+def author_key(book: Book, tokens: Tokens, author: str) -> str:
     """The key of an author: `files`, or a token by id or name; all authors if empty. Raises RefusedError."""
     if author in ("", FILES.key) or author in book.windows:
         return author or ALL

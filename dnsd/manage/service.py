@@ -8,17 +8,19 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from dnsd.app import Loaded
+from dnsd.manage.asked import Asked
 from dnsd.manage.audit_search import FoundEntries, LogQuery
 from dnsd.manage.brake_state import BrakeState
 from dnsd.manage.draft import Draft
 from dnsd.manage.drains import DrainBook
+from dnsd.manage.fleet_view import EdgeChange, FleetEdges
 from dnsd.manage.history import History
 from dnsd.manage.loa import LoaDocuments
 from dnsd.manage.map_request import MapRequest
 from dnsd.manage.pending import Due, PendingChange
 from dnsd.manage.recent import RecentQuestions
 from dnsd.manage.token_changes import TokenChange
-from dnsd.manage.token_file import TokenFile
+from dnsd.manage.token_port import Tokens
 from dnsd.manage.tokens import Token
 from dnsd.manage.traffic import Traffic
 from dnsd.manage.validation import Validation, Validations
@@ -83,7 +85,7 @@ class Service(Protocol):
         """The loaded data. Raises RefusedError if the files cannot be used."""
 
     @property
-    def tokens(self) -> TokenFile:
+    def tokens(self) -> Tokens:
         """The tokens; `change_tokens` changes them."""
 
     @property
@@ -93,6 +95,9 @@ class Service(Protocol):
     @property
     def recent(self) -> RecentQuestions:
         """A sample of the questions of the last ten minutes."""
+
+    async def asked(self) -> Asked:
+        """What is known about recent questions; workers that are slow to send theirs are left out, and named."""
 
     @property
     def loa(self) -> LoaDocuments:
@@ -131,6 +136,13 @@ class Service(Protocol):
     def late(self) -> list[str]:
         """The names of workers that do not serve the last change yet."""
 
+    @property
+    def fleet(self) -> FleetEdges | None:
+        """The edges of the fleet; None on a server that is not a control."""
+
+    async def edit_edge(self, actor: Actor, name: str, change: EdgeChange) -> None:
+        """Change the record of an edge, with its entry in the audit log. Raises RefusedError."""
+
     def problems(self) -> list[str]:
         """The server's current problems, for its operator."""
 
@@ -144,7 +156,10 @@ class Service(Protocol):
         audit log, such as `map.create`. After RefusedError, nothing has changed.
         """
 
-    async def change_tokens(self, actor: Actor, action: str, verb: Callable[[TokenFile], TokenChange]) -> TokenChange:
+    async def catch_up(self) -> None:
+        """Have the last tokens and sessions, if others change them, too; soon, or not."""
+
+    async def change_tokens(self, actor: Actor, action: str, verb: Callable[[Tokens], TokenChange]) -> TokenChange:
         """Carry out a verb on the tokens; the audit log has it. Raises RefusedError and TokenFileError."""
 
     async def quotas(self, token: Token, account_id: str) -> dict[str, dict[str, Any]]:

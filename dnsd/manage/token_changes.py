@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from dnsd.manage.refusal import Reason, RefusedError, refused
-from dnsd.manage.token_file import NoSuchTokenError, TokenFile
+from dnsd.manage.token_port import NoSuchTokenError, Tokens
 from dnsd.manage.tokens import AccessLevel, Area, Token, permission_text
 from dnsd.model.dataset import Dataset
 from dnsd.model.quota_rules import quota_message, quotas_of
@@ -70,17 +70,17 @@ def change_between(before: Sequence[Token], after: Sequence[Token]) -> TokenChan
     )
 
 
-def own_tokens(file: TokenFile, asks: Token) -> list[Token]:
+def own_tokens(file: Tokens, asks: Token) -> list[Token]:
     """The tokens that a token may see and change, in order of creation."""
     return [one for one in file.tokens() if asks.is_operator or one.descends_from(asks)]
 
 
-def account_tokens(file: TokenFile, asks: Token, dataset: Dataset, account_id: str) -> list[Token]:
+def account_tokens(file: Tokens, asks: Token, dataset: Dataset, account_id: str) -> list[Token]:
     """The tokens of `own_tokens` whose whole scope is in an account."""
     return [one for one in own_tokens(file, asks) if accounts_of(one, dataset) == {account_id}]
 
 
-def find_token(file: TokenFile, asks: Token, token_id: str) -> Token:
+def find_token(file: Tokens, asks: Token, token_id: str) -> Token:
     """A token that another one may see. Raises RefusedError."""
     found = next((one for one in own_tokens(file, asks) if one.id == token_id), None)
     if found is None:
@@ -94,13 +94,13 @@ def accounts_of(token: Token, dataset: Dataset) -> set[str]:
     return {*accounts, *(dataset.zones[one].account_id for one in zones if one in dataset.zones)}
 
 
-def tokens_of(file: TokenFile, dataset: Dataset, account_id: str) -> int:
+def tokens_of(file: Tokens, dataset: Dataset, account_id: str) -> int:
     """The number of tokens for an account or zones of it: the use of its quota `tokens`. Raises TokenFileError."""
     return sum(account_id in accounts_of(one, dataset) for one in file.tokens())
 
 
 def create_token(
-    file: TokenFile, asks: Token, fields: TokenFields, dataset: Dataset, now: datetime, *, quotas: Quotas
+    file: Tokens, asks: Token, fields: TokenFields, dataset: Dataset, now: datetime, *, quotas: Quotas
 ) -> TokenChange:
     """Make a token; `quotas` are those of the settings. Raises RefusedError."""
     asks = _still(file, asks, now)
@@ -133,7 +133,7 @@ def create_token(
 
 
 def edit_token(
-    file: TokenFile,
+    file: Tokens,
     asks: Token,
     token_id: str,
     fields: TokenFields,
@@ -168,7 +168,7 @@ def edit_token(
     return TokenChange(before=before, after=after)
 
 
-def roll_token(file: TokenFile, asks: Token, token_id: str, now: datetime) -> TokenChange:
+def roll_token(file: Tokens, asks: Token, token_id: str, now: datetime) -> TokenChange:
     """Give a token another secret. Raises RefusedError."""
     asks = _still(file, asks, now)
     before = find_token(file, asks, token_id)
@@ -182,7 +182,7 @@ def roll_token(file: TokenFile, asks: Token, token_id: str, now: datetime) -> To
     return TokenChange(before=before, after=after, secret=secret)
 
 
-def revoke_token(file: TokenFile, asks: Token, token_id: str, now: datetime) -> TokenChange:
+def revoke_token(file: Tokens, asks: Token, token_id: str, now: datetime) -> TokenChange:
     """Delete a token and all made from it. Raises RefusedError."""
     asks = _still(file, asks, now)
     find_token(file, asks, token_id)
@@ -207,7 +207,7 @@ def token_data(token: Token) -> dict[str, Any]:
     }
 
 
-def _still(file: TokenFile, asks: Token, now: datetime) -> Token:
+def _still(file: Tokens, asks: Token, now: datetime) -> Token:
     """The token that asks, as it is now: it may have been narrowed since its request began. Raises RefusedError."""
     current = file.get(asks.id, now)
     if current is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,9 @@ class KeptToken:
 
     digest: str
     token: Token
+
+
+ReadToken = tuple[KeptToken, str | None]  # a token without its parent, and the parent's id
 
 
 def token_entry_data(entry: KeptToken) -> dict[str, Any]:
@@ -53,10 +56,15 @@ def parse_tokens(octets: bytes) -> dict[str, KeptToken]:
     data = json.loads(octets)
     if data.keys() != {"format", "tokens"}:
         raise ValueError
-    read = [_parsed_entry(one, KEYS[data["format"]]) for one in _listed(data["tokens"])]
-    by_id = {entry.token.id: (entry.token, parent) for entry, parent in read}
-    if len(by_id) < len(read):
+    read = [parse_entry(one, data["format"]) for one in _listed(data["tokens"])]
+    if len({entry.token.id for entry, _ in read}) < len(read):
         raise ValueError
+    return with_parents(read)
+
+
+def with_parents(read: Sequence[ReadToken]) -> dict[str, KeptToken]:
+    """The entries, by digest, with their lines of descent; without those whose line is broken: they are revoked."""
+    by_id = {entry.token.id: (entry.token, parent) for entry, parent in read}
     entries = {}
     for entry, _ in read:
         if token := _with_parent(entry.token.id, by_id, MAX_LINE):
@@ -82,9 +90,9 @@ def _with_parent(token_id: str, by_id: Mapping[str, tuple[Token, str | None]], l
     return replace(token, parent=parent) if parent else None
 
 
-def _parsed_entry(data: dict[str, Any], keys: set[str]) -> tuple[KeptToken, str | None]:
-    """A token, still without its parent, and the parent's id."""
-    if data.keys() != keys or not DIGEST.fullmatch(data["hash"]):
+def parse_entry(data: dict[str, Any], version: int) -> ReadToken:
+    """A token of a version of the format, still without its parent, and the parent's id. Raises as `parse_tokens`."""
+    if data.keys() != KEYS[version] or not DIGEST.fullmatch(data["hash"]):
         raise ValueError
     parent, modified = data.get("parent"), data.get("modified_at")
     if parent is not None and not ID.fullmatch(parent):

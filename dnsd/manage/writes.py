@@ -16,18 +16,20 @@ from dnsd.model.dataset import Dataset
 from dnsd.model.quota_rules import quotas_of
 from dnsd.model.quotas import Quotas
 
+QUOTA = "the quota `writes_per_minute`"
 MINUTE_S = 60.0
 MAX_GUESSES = 10  # wrong ones a minute, of one author
 MAX_AUTHORS = 100_000  # remembered; those idle longest are forgotten first
 
 
 class TooManyWritesError(RefusedError):
-    """A change over a limit; `retry_after_s` is the time in whole seconds until the next is allowed."""
+    """A change over a limit, until `retry_after_s` have passed."""
 
     def __init__(self, what: str, wait_s: float) -> None:
-        self.retry_after_s = max(1, ceil(wait_s))
+        seconds = max(1, ceil(wait_s))
         message = "Please wait and consider throttling your request speed"  # Cloudflare's words
-        super().__init__(Fault(Reason.TOO_MANY_WRITES, f"{message}: {what}; go on in {self.retry_after_s} s"))
+        fault = Fault(Reason.TOO_MANY_WRITES, f"{message}: {what}; go on in {seconds} s")
+        super().__init__(fault, retry_after_s=seconds)
 
 
 class Writes:
@@ -36,11 +38,11 @@ class Writes:
     def __init__(self) -> None:
         self._spent: OrderedDict[str, tuple[float, float]] = OrderedDict()  # changes, and the time of the last
 
-    def take(self, token: Token, limit: int, now: float) -> None:
-        """Count a change. Raises TooManyWritesError over the limit, without counting it."""
+    def take(self, token: Token, limit: int, now: float, *, kind: str = QUOTA) -> None:
+        """Count a change; `kind` names the limit. Raises TooManyWritesError over the limit, without counting it."""
         spent = self._left_spent(token, limit, now)
         if spent + 1 > limit:
-            what = f"the quota `writes_per_minute` is {limit:,} for this token and those made from it"
+            what = f"{kind} is {limit:,} for this token and those made from it"
             raise TooManyWritesError(what, (spent + 1 - limit) * MINUTE_S / limit)
         author = token.author.id
         self._spent[author] = spent + 1, now

@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dnsd.dashboard.sessions import LIFETIME, MAX_SESSIONS, Sessions
+from dnsd.dashboard.sessions import MAX_SESSIONS, Sessions
+from dnsd.manage.session_file import SessionFile
+from dnsd.manage.session_port import LIFETIME
 from dnsd.manage.state_names import SESSIONS
 from dnsd.manage.token_file import TokenFile
 
@@ -18,7 +20,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.mark.parametrize("end", ["roll", "revoke"])
 def test_tokens_that_end_leave_no_sessions(tmp_path: pathlib.Path, end: str) -> None:
     tokens = TokenFile(tmp_path)
-    sessions = Sessions(tmp_path, tokens)
+    sessions = Sessions(SessionFile(tmp_path), tokens)
     other, other_secret = tokens.create(name="other", now=NOW)
     kept = sessions.begin(other, other_secret, NOW)
     token, secret = tokens.create(name="tenant", now=NOW)

@@ -15,9 +15,10 @@ import pytest
 from starlette.requests import Request
 
 from dnsd.api.turns import STRANGERS
+from dnsd.dashboard import app as app_module
 from dnsd.dashboard import received
 from dnsd.dashboard.app import dashboard_app
-from dnsd.dashboard.sessions import Sessions
+from dnsd.manage.session_file import SessionFile
 from dnsd.manage.token_file import TokenFile
 from dnsd.model.record_parts import Steps, finished
 from dnsd.process.turns import ClientGoneError, Presence
@@ -29,15 +30,15 @@ def test_nobody_else_waits_for_the_disk(tmp_path: pathlib.Path, monkeypatch: pyt
     _, secret = tokens.create(name="tenant", now=datetime.now(UTC))
     service: Any = SimpleNamespace(tokens=tokens)
 
-    def write(sessions: Sessions) -> None:
+    def write(sessions: SessionFile) -> None:
         writing.set()
         if not disk.wait(HANG_S):
             raise OSError("nobody came")
 
-    monkeypatch.setattr(Sessions, "_write", write)
+    monkeypatch.setattr(SessionFile, "_write", write)
 
     async def run() -> tuple[int, list[int]]:
-        transport = httpx.ASGITransport(dashboard_app(service, tmp_path, print))
+        transport = httpx.ASGITransport(dashboard_app(service, SessionFile(tmp_path), print))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=HANG_S) as client:
             page = await client.get("/sign-in")
             found = re.search(r'name="form_secret" value="([^"]+)"', page.text)
@@ -70,7 +71,7 @@ def test_client_that_has_gone_is_no_error(tmp_path: pathlib.Path) -> None:
     service: Any = Gone(tokens)
 
     async def run() -> int:
-        transport = httpx.ASGITransport(dashboard_app(service, tmp_path, reported.append))
+        transport = httpx.ASGITransport(dashboard_app(service, SessionFile(tmp_path), reported.append))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=HANG_S) as client:
             found = re.search(r'name="form_secret" value="([^"]+)"', (await client.get("/sign-in")).text)
             assert found
@@ -101,3 +102,25 @@ def test_strangers_are_one_author_whatever_their_addresses(
         request = Request({"type": "http", "method": "POST", "headers": [], "client": (f"2001:db8::{number}", 1)})
         asyncio.run(received.form_of(request, session, LARGE_FORM))
     assert authors == ["a1" if has_session else STRANGERS] * 3
+
+
+def test_sign_ins_of_one_author_are_limited(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app_module, "MAX_SIGN_INS", 2)
+    tokens, now = TokenFile(tmp_path), datetime.now(UTC)
+    token, secret = tokens.create(name="tenant", now=now, accounts=["a1" * 16])
+    secrets = [secret, secret, tokens.create(name="child", now=now, parent=token)[1]]
+    _, other = tokens.create(name="other", now=now, accounts=["a2" * 16])
+    service: Any = SimpleNamespace(tokens=tokens)
+
+    async def run() -> list[int]:
+        transport = httpx.ASGITransport(dashboard_app(service, SessionFile(tmp_path), print))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=HANG_S) as client:
+            statuses = []
+            for one in (*secrets, other):
+                found = re.search(r'name="form_secret" value="([^"]+)"', (await client.get("/sign-in")).text)
+                assert found
+                form = {"form_secret": found[1], "token": one, "next": "/"}
+                statuses.append((await client.post("/sign-in", data=form)).status_code)
+            return statuses
+
+    assert asyncio.run(run()) == [303, 303, 429, 303]

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from dnsd.manage.failures import FAILURES_WITHIN_S, MAX_CLIENTS, MAX_FAILURES, Failures
-from dnsd.manage.token_file import NoSuchTokenError, TokenFile, TokenFileError, Unusable
+from dnsd.manage.token_file import TokenFile
 from dnsd.manage.token_format import MAX_LINE
+from dnsd.manage.token_port import NoSuchTokenError, TokenFileError, Unusable
 from dnsd.manage.tokens import AccessLevel, Area, Token, parse_permission
 from dnsd.model.times import parse_time, time_text
 
