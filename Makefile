@@ -17,10 +17,11 @@ ALONE := tests/soak/test_floods.py tests/soak/test_fairness.py
 # Also where the environment turns bytecode off: each server that a test starts would compile the whole package anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help serve check test sanitize test-browser test-clients screenshots soak bench format lock clean
+.PHONY: help serve fleet check test sanitize test-browser test-clients screenshots soak bench format lock clean
 
 help:
 	@echo "make serve    run the server on $(CONFIG), 127.0.0.1:5300"
+	@echo "make fleet    run a fleet on loopback, and show what to try: 3 nats-servers, 2 controls, 3 edges"
 	@echo "make check    ruff, mypy, and the tests of structure and units, in a minute and a half"
 	@echo "make test     run all tests"
 	@echo "make test-browser  test the dashboard in Debian's Chromium (part of make test if Chromium is installed)"
@@ -37,6 +38,10 @@ help:
 serve: $(VENV)/.serve
 	@echo "==> serving $(CONFIG); Ctrl-C ends it. Try: dig @127.0.0.1 -p 5300 www.example.com; the dashboard of config/ is http://127.0.0.1:8053/"
 	@exec $(BIN)/python -m dnsd serve -c $(CONFIG)
+
+# With the packages of the tests, which have nats-server.
+fleet: $(VENV)/.test
+	@exec env PYTHONPATH=. $(BIN)/python -m bench.try_fleet
 
 # tests/structure runs ruff and mypy, too.
 check: $(VENV)/.test
@@ -93,7 +98,7 @@ format: $(VENV)/.test
 # Keeps the pinned versions where pyproject.toml allows them; UPGRADE=--upgrade takes the newest, UPGRADE='--upgrade-package NAME' one.
 lock: $(VENV)/.python
 	@$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	@$(LOCK) --extra build --output-file constraints.txt
+	@$(LOCK) --extra build --extra fleet --output-file constraints.txt
 	@$(LOCK) --extra build --extra fleet --extra dev --constraint constraints.txt --output-file constraints-dev.txt
 	@sed -i '1i# $(LOCKED)' constraints.txt constraints-dev.txt
 

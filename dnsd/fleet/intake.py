@@ -8,14 +8,15 @@ head is awaited, and if there is none, the copy is fetched anew. No sockets; tim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dnsd.errors import DnsdError
-from dnsd.fleet.heads import AccountHead, AccountState, AccountSum, parse_head
+from dnsd.fleet.copy_sums import CopySums, ObjectStep, is_head, known_head
+from dnsd.fleet.heads import AccountState, AccountSum
 from dnsd.fleet.subjects import OBJECTS, SHARED, account_of_subject, head_subject, is_state
-from dnsd.fleet.values import ValueFormatError
 from dnsd.store.replica import Replica
 from dnsd.store.replica_rows import KeptObject, Removal, ReplicaPlace
 
@@ -51,10 +52,10 @@ class Flushed(NamedTuple):
 
 @dataclass(slots=True)
 class _Waiting:
-    """The messages of one account since its last head, by subject, and when its sum became doubtful."""
+    """The messages of one account since its last head, by subject, and the number of the first, replaced or not."""
 
+    first: int
     messages: dict[str, StateMessage] = field(default_factory=dict)
-    doubtful_since: float | None = None
 
 
 class Intake:
@@ -68,18 +69,20 @@ class Intake:
         *,
         is_anew: bool,
         max_drop_percent: int = 100,
+        known: CopySums | None = None,
     ) -> None:
         """Continue the copy, or begin one anew, of a fleet of this epoch; `deliver` gets each step once it is written.
 
-        One anew is served unless it lacks more than `max_drop_percent` of the files that the first one has.
+        One anew is served unless it lacks more than `max_drop_percent` of the files that the first one has. `known` are
+        the sums of the copy that is continued, as an earlier intake left them; without them, all of it is read. Raises
+        ResyncError if the copy is not what its heads say.
         """
         self._replica = replica
         self.epoch = epoch  # of the state that is followed
         self._deliver = deliver
-        self._sums: dict[str, AccountSum] = {}
-        self.heads: dict[str, AccountState] = {}  # of what the copy has, by account
-        self._heads_sum = AccountSum()
-        self._waiting: dict[str, _Waiting] = {}
+        self._sums = CopySums()
+        self._waiting: OrderedDict[str, _Waiting] = OrderedDict()  # by account, in the order of their first messages
+        self._doubtful: OrderedDict[str, float] = OrderedDict()  # accounts with another sum, and since when
         self._ready: list[str] = []  # accounts whose heads came, in a batch that is not complete yet
         self._run = ("", 0, 0)  # of messages of one batch without a gap: its id, first and last number
         self._last = 0 if is_anew else replica.place.seq
@@ -89,23 +92,38 @@ class Intake:
             replica.begin_anew()
         else:
             replica.forget_anew()  # a half-filled one must not be served in the place of the whole one
-            self._count(replica.objects())
+            self._continue(known)
+
+    def _continue(self, known: CopySums | None) -> None:
+        if known and known.objects == self._replica.counts("")[0]:
+            self._sums = known
+        elif fault := self._sums.add_all(self._replica.objects()):
+            raise ResyncError(fault)
+
+    @property
+    def heads(self) -> dict[str, AccountState]:
+        """The heads of what the copy has, by account."""
+        return self._sums.heads
+
+    @property
+    def heads_sum(self) -> int:
+        """The sum of all heads, which stands for the whole state."""
+        return self._sums.heads_sum
+
+    @property
+    def served_sums(self) -> CopySums | None:
+        """The sums of the served copy, for the next intake; None while another one is fetched."""
+        return None if self._is_anew else self._sums
 
     @property
     def seq(self) -> int:
         """The last message of which nothing is missing."""
-        waiting = [one.seq for found in self._waiting.values() for one in found.messages.values()]
-        return min(waiting, default=self._last + 1) - 1
+        return next(iter(self._waiting.values())).first - 1 if self._waiting else self._last
 
     @property
     def is_whole(self) -> bool:
         """Whether nothing waits for a head."""
         return not self._waiting
-
-    @property
-    def heads_sum(self) -> int:
-        """The sum of all heads, which stands for the whole state."""
-        return self._heads_sum.total
 
     def take(self, message: StateMessage, now: float) -> None:
         """Take one message, and make the steps that it completes. Raises ResyncError."""
@@ -115,9 +133,11 @@ class Intake:
             self._keep(message, now)
             return
         account = account_of_subject(message.subject)
-        self._waiting.setdefault(account, _Waiting()).messages[message.subject] = message
+        if account not in self._waiting:
+            self._waiting[account] = _Waiting(message.seq)
+        self._waiting[account].messages[message.subject] = message
         self._last = message.seq
-        if message.subject == head_subject(account):
+        if is_head(message.subject):
             self._ready.append(account)
             if message.is_last or not self._has_all(message):
                 self._flush_ready(now)
@@ -126,16 +146,17 @@ class Intake:
     def rest(self, pending: int, now: float) -> None:
         """Make the steps that are complete since no message came for a while. Raises ResyncError."""
         self._flush_ready(now)
-        for found in self._waiting.values():  # without a head, though no more is to come
-            if not pending and found.doubtful_since is None:
-                found.doubtful_since = now
+        for account in () if pending else self._waiting:  # without a head, though no more is to come
+            self._doubtful.setdefault(account, now)
         self._finish(pending, now)
 
     def _keep(self, message: StateMessage, now: float) -> None:
         """Write a message whose subject no version of dnsd makes: no account has it, and no sum counts it."""
         self._last = message.seq
+        step = self._step_of(message, SHARED)
         place = ReplicaPlace(self.epoch, self.seq, self._replica.place.caught_up_at)
         self._replica.flush([_change(message, SHARED)], place)
+        self._sums.take([step], {})
         if not self._is_anew:
             self._deliver(Flushed(frozenset({message.subject}), place))
         self._finish(message.pending, now)
@@ -149,36 +170,46 @@ class Intake:
 
     def _has_all(self, message: StateMessage) -> bool:
         """Whether all state messages of a head's batch came, as far as the head."""
-        head = _head(message)
+        head = known_head(message.value)
         return head is not None and bool(message.batch) and self._run[1] == head.first
 
     def _flush_ready(self, now: float) -> None:
         """Write the accounts whose heads came, in one transaction; those with another sum wait on."""
-        accounts = [account for account in self._ready if self._fits(account, now)]
+        sums: dict[str, AccountSum] = {}
+        steps: list[ObjectStep] = []
+        changes: list[KeptObject | Removal] = []
+        for account in dict.fromkeys(self._ready):
+            messages = self._waiting[account].messages
+            own = [self._step_of(message, account) for message in messages.values()]
+            found = self._sums.sum_after(account, own)
+            head = known_head(messages[head_subject(account)].value)
+            if head is None or head.sum != found:
+                self._doubtful.setdefault(account, now)
+                continue
+            sums[account] = found
+            steps += own
+            changes += [_change(message, account) for message in messages.values()]
         self._ready = []
-        if not accounts:
+        for account in sums:
+            del self._waiting[account]
+            self._doubtful.pop(account, None)
+        if not sums:
             return
-        messages = [one for account in accounts for one in self._waiting.pop(account).messages.values()]
-        changed = [one for one in messages if self._old(one.subject) != one.value]
         place = ReplicaPlace(self.epoch, self.seq, self._replica.place.caught_up_at)
-        sums = {account: self._sum_after(account, messages) for account in accounts}
-        heads = [(one, self._old(one.subject)) for one in messages if _is_head(one.subject)]
-        self._replica.flush([_change(one, account_of_subject(one.subject)) for one in messages], place)
-        self._sums |= sums
-        for one, old in heads:
-            self._note_head(one.subject, old, one.value, one.seq)
+        self._replica.flush(changes, place)
+        self._sums.take(steps, sums)
         if not self._is_anew:
-            self._deliver(Flushed(frozenset(one.subject for one in changed), place))
+            self._deliver(Flushed(frozenset(one.subject for one in steps if one.old != one.new), place))
 
     def _finish(self, pending: int, now: float) -> None:
         """Make the step from a copy fetched anew to the served one, once nothing is missing.
 
         Raises ResyncError and ShrunkError.
         """
-        for account, found in self._waiting.items():
-            since = found.doubtful_since
-            if since is not None and now - since > DOUBT_S:
+        for account, since in self._doubtful.items():
+            if now - since > DOUBT_S:
                 raise ResyncError(f"account {account!r} has other objects than its head says")
+            break  # the others came later
         if pending or not self.is_whole:
             return
         place = ReplicaPlace(self.epoch, self._last, int(now))
@@ -192,62 +223,9 @@ class Intake:
         elif now - self._replica.place.caught_up_at >= 60:
             self._replica.flush((), place)
 
-    def _fits(self, account: str, now: float) -> bool:
-        """Whether an account has the sum in its head, with what waits."""
-        found = self._waiting[account]
-        head = _head(found.messages[head_subject(account)])
-        if head and head.sum == self._sum_after(account, found.messages.values()):
-            return True
-        found.doubtful_since = now if found.doubtful_since is None else found.doubtful_since
-        return False
-
-    def _sum_after(self, account: str, messages: Iterable[StateMessage]) -> AccountSum:
-        found = self._sums.get(account, AccountSum())
-        for one in messages:
-            if account_of_subject(one.subject) == account and not _is_head(one.subject):
-                found = found.changed(one.subject, self._old(one.subject), one.value)
-        return found
-
-    def _old(self, subject: str) -> bytes | None:
-        kept = self._replica.get(account_of_subject(subject), subject)
-        return kept.value if kept else None
-
-    def _count(self, objects: Iterable[KeptObject]) -> None:
-        """Add up what the copy has. Raises ResyncError if an account's head says otherwise."""
-        heads = {}
-        for one in filter(lambda one: is_state(one.subject), objects):
-            if _is_head(one.subject):
-                heads[one.account] = one
-            else:
-                before = self._sums.get(one.account, AccountSum())
-                self._sums[one.account] = before.changed(one.subject, None, one.value)
-        for account, one in heads.items():
-            self._note_head(one.subject, None, one.value, one.seq)
-            if self.heads[account].sum != self._sums.get(account, AccountSum()):
-                raise ResyncError(f"the copy of account {account!r} has other objects than its head says")
-        if self._sums.keys() - heads.keys():
-            raise ResyncError("the copy has an account without a head")
-
-    def _note_head(self, subject: str, old: bytes | None, new: bytes | None, seq: int) -> None:
-        self._heads_sum = self._heads_sum.changed(subject, old, new)
-        head = _parsed(new)
-        self.heads[account_of_subject(subject)] = AccountState(seq, head.sum if head else AccountSum())
-
-
-def _is_head(subject: str) -> bool:
-    return subject == head_subject(account_of_subject(subject))
-
-
-def _head(message: StateMessage) -> AccountHead | None:
-    return _parsed(message.value)
-
-
-def _parsed(value: bytes | None) -> AccountHead | None:
-    """A head; None if no version of dnsd wrote it."""
-    try:
-        return parse_head(value) if value is not None else None
-    except ValueFormatError:
-        return None
+    def _step_of(self, message: StateMessage, account: str) -> ObjectStep:
+        kept = self._replica.get(account, message.subject)
+        return ObjectStep(message.subject, kept.value if kept else None, message.value, message.seq)
 
 
 def _change(message: StateMessage, account: str) -> KeptObject | Removal:

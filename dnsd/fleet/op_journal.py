@@ -7,7 +7,6 @@ rest is done, else nothing was.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import time
@@ -21,6 +20,7 @@ from dnsd.errors import shown
 from dnsd.process.tasks import in_thread
 from dnsd.store.journal import Entries, Settle
 from dnsd.store.kept_file import ASIDE, DamagedFileError, kept, read_octets
+from dnsd.store.port import ChangeTooLargeError
 from dnsd.store.write import FileChange, write_files
 from dnsd.whole_file import replacing, sync
 
@@ -103,7 +103,7 @@ class OpJournal:
 
     def _write(self, note: OpNote) -> None:
         if len(packed := note.packed()) > MAX_NOTE:
-            raise OSError(errno.EFBIG, f"{len(packed):,} octets belong to one change; the limit is {MAX_NOTE:,}")
+            raise ChangeTooLargeError(f"{len(packed):,} octets belong to one change; the limit is {MAX_NOTE:,}")
         with replacing(self._path) as out:
             out.write(packed)
 

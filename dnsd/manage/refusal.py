@@ -78,10 +78,14 @@ class Fault:
 
 
 class RefusedError(DnsdError):
-    """A refused request; nothing was changed."""
+    """A refused request; nothing was changed.
 
-    def __init__(self, *faults: Fault) -> None:
+    `retry_after_s` is the time in whole seconds until it may be carried out, None if that is not known.
+    """
+
+    def __init__(self, *faults: Fault, retry_after_s: int | None = None) -> None:
         self.faults = faults
+        self.retry_after_s = retry_after_s
         super().__init__("; ".join(fault.message for fault in faults))
 
 

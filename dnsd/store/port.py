@@ -41,6 +41,13 @@ class StoreAwayError(OSError):
         super().__init__(errno.EHOSTUNREACH, words)
 
 
+class ChangeTooLargeError(OSError):
+    """A change of more than the store writes at once; the message has the numbers and the remedy."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(errno.EFBIG, words)
+
+
 class EvidenceError(OSError):
     """The evidence of a change cannot be written."""
 
@@ -53,6 +60,7 @@ class Seen:
     folder: Path | None  # of accounts; None without one, or if the settings cannot be read
     files: Files | None  # None: there are none, for the reason in `absence`
     absence: str = ""
+    shared: SourceFile | None = None  # the settings that all nodes of a fleet share, without errors; None without them
 
     @property
     def unstamped(self) -> Seen:
@@ -105,6 +113,9 @@ class Store(Protocol):
     async def look(self, known: Seen | None) -> Seen:
         """See what is there, which may be half written by others."""
 
+    async def catch_up(self) -> None:
+        """Have what other servers have written until now, for `look` to see. Raises StoreAwayError."""
+
     async def settled(self, known: Seen | None) -> Seen:
         """See all, once it is `known`, or others seem to have written it to the end."""
 
@@ -130,8 +141,9 @@ class Store(Protocol):
 
         `seen` is as `is_whole` says. It may have other files than `edit.before`: of held accounts, the newer ones.
         Others' later edits are not in the result: the caller has not loaded them, and sees them next. With evidence in
-        `op`, `finish` must follow. Raises StaleError, EvidenceError and other OSErrors: then nothing has changed. After
-        a StoreAwayError, the edit may be made, if that cannot be known yet: the store finds out, and settles it.
+        `op`, `finish` must follow. Raises StaleError, EvidenceError, ChangeTooLargeError and other OSErrors: then
+        nothing has changed. After a StoreAwayError, the edit may be made, if that cannot be known yet: the store finds
+        out, and settles it.
         """
 
     async def finish(self, op: Op, revision: int) -> None:

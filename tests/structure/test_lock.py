@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 FILES = {
-    "constraints.txt": [*PROJECT["dependencies"], *EXTRAS["build"]],
+    "constraints.txt": [*PROJECT["dependencies"], *EXTRAS["build"], *EXTRAS["fleet"]],
     "constraints-dev.txt": [*PROJECT["dependencies"], *EXTRAS["build"], *EXTRAS["fleet"], *EXTRAS["dev"]],
     "tests/api/cloudflare-4.txt": [],
 }

@@ -12,7 +12,22 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from dnsd.api import envelope
-from dnsd.api.envelope import FEW, PIECE, Cursored, InPieces, Listed, Page, Raw, Reply, is_large, json_pieces, response
+from dnsd.api.envelope import (
+    FEW,
+    PIECE,
+    Cursored,
+    InPieces,
+    Listed,
+    Page,
+    Raw,
+    Reply,
+    is_large,
+    json_pieces,
+    refusal,
+    response,
+)
+from dnsd.manage.refusal import Fault, Reason, RefusedError
+from dnsd.manage.writes import TooManyWritesError
 from dnsd.model.record_parts import finished
 
 PLAIN = st.recursive(
@@ -82,3 +97,21 @@ def test_body_is_sent_in_pieces(size: int) -> None:
     assert b"".join(one["body"] for one in pieces) == body
     assert all(len(one["body"]) <= PIECE for one in pieces)
     assert [one.get("more_body", False) for one in pieces] == [True] * (len(pieces) - 1) + [False]
+
+
+RETRIES = [
+    (RefusedError(Fault(Reason.AWAY, "x"), retry_after_s=5), 503, "5", "false"),  # it may have been carried out
+    (TooManyWritesError("x", 2.1), 429, "3", None),
+    (RefusedError(Fault(Reason.NOT_WRITABLE, "x")), 503, None, "false"),
+    (RefusedError(Fault(Reason.TOO_LARGE, "x")), 413, None, None),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "retry_after", "should_retry"), RETRIES)
+def test_refusals_say_when_to_retry(
+    error: RefusedError, status: int, retry_after: str | None, should_retry: str | None
+) -> None:
+    found = refusal(error)
+    assert found.status_code == status
+    assert found.headers.get("retry-after") == retry_after
+    assert found.headers.get("x-should-retry") == should_retry

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ from dnsd.fleet.heads import AccountHead, AccountState, AccountSum
 from dnsd.fleet.intake import DOUBT_S, Flushed, Intake, ResyncError, StateMessage
 from dnsd.fleet.subjects import account_of_subject, head_subject
 from dnsd.store.replica import Replica, open_replica
-from dnsd.store.replica_rows import KeptObject, ReplicaPlace
-from tests.limits import examples
+from dnsd.store.replica_rows import KeptObject, Removal, ReplicaPlace
+from tests.limits import examples, growth
 
 X, Y, Z = "dnsd.s.o.acme.map.x", "dnsd.s.o.acme.map.y", "dnsd.s.o.other.map.z"
 CAUGHT_UP = 2_000_000_000
@@ -291,3 +293,53 @@ def test_a_step_that_is_written_is_told_though_the_next_write_fails(
         drained(stream, intake, seq)
     assert objects_of(replica) == {X: b"2"}
     assert [step.subjects for step in intake._steps] == [frozenset({X, head_subject("acme")})]
+
+
+def test_a_fetch_costs_each_edited_account_alike(tmp_path: Path) -> None:
+    folders = count()
+
+    def work_of(accounts: int) -> Callable[[], object]:
+        """All objects first, then all heads: as of accounts that were edited one after another."""
+        objects: list[tuple[str, bytes]] = [(f"dnsd.s.o.a{number}.map.x", b"1") for number in range(accounts)]
+        heads = [
+            (head_subject(f"a{number}"), AccountHead("o", 1, AccountSum().changed(subject, None, value), 2).packed())
+            for number, (subject, value) in enumerate(objects)
+        ]
+        messages = [
+            StateMessage(subject, value, seq, 2 * accounts - seq, f"b{seq}", 1)
+            for seq, (subject, value) in enumerate((*objects, *heads), 1)
+        ]
+        replica, _ = open_replica(tmp_path / f"replica{next(folders)}.db")
+
+        def fetch() -> None:
+            with closing(replica):
+                intake = Intake(replica, "e", lambda step: None, is_anew=True)
+                for message in messages:
+                    intake.take(message, CAUGHT_UP)
+                assert (intake.is_whole, len(intake.heads), replica.is_anew) == (True, accounts, False)
+
+        return fetch
+
+    assert growth(work_of, 1000, 6000, enough=10) <= 10
+
+
+def test_a_new_consumer_of_a_known_copy_reads_none_of_it(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, intake = Stream(), Taking(replica, "e", is_anew=True)
+    assert intake.served_sums is None
+    stream.commit({X: b"1", Y: b"1", Z: b"1"})
+    drained(stream, intake)
+    seq = stream.seq
+    stream.commit({X: None, Y: b"2"})
+    intake.took(StateMessage("dnsd.s.o..odd", b"1", seq + 1, 9), CAUGHT_UP)
+    drained(stream, intake, seq)
+    reads: list[str] = []
+    real = replica.objects
+    monkeypatch.setattr(replica, "objects", lambda: reads.append("all") or real())
+    again = Intake(replica, "e", print, is_anew=False, known=intake.served_sums)
+    assert (reads, again.heads, again.heads_sum) == ([], intake.heads, intake.heads_sum)
+    assert again.heads == Intake(replica, "e", print, is_anew=False).heads
+    assert reads == ["all"]
+    replica.flush([Removal("acme", Y)], replica.place)  # a row is missing, which no digest tells
+    with pytest.raises(ResyncError, match="than its head says"):
+        Intake(replica, "e", print, is_anew=False, known=again.served_sums)
+    replica.close()

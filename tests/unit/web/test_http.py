@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from dnsd.api.access import HOLDERS, PRESENCE
+from dnsd.api.connection import HOLDERS, PRESENCE
 from dnsd.api.envelope import gone
 from dnsd.process.turns import ClientGoneError, FairTurns, at_once
 from dnsd.web import http
