@@ -55,6 +55,10 @@ METRICS: dict[str, Metric] = {
     "dnsd_fleet_problems": Metric(
         "gauge", "Problems of an edge with its fleet: no servers, another state, old papers."
     ),
+    "dnsd_fleet_edges": Metric("gauge", "Edges of the fleet, as a control sees them, by state.", ("state",)),
+    "dnsd_fleet_edge_lag_seconds": Metric(
+        "gauge", "Time for which an edge has not served what its control has; of at most 500 edges.", ("edge",)
+    ),
     "dnsd_accounts_held": Metric("gauge", "Accounts with errors, kept at their last good version."),
     "dnsd_pending_changes": Metric("gauge", "Pending changes of address maps, by state.", ("state",)),
     "dnsd_snapshot_saved": Metric("gauge", "1 unless saving the snapshot file failed."),

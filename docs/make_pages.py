@@ -19,6 +19,7 @@ from dnsd.api.routes import BASE, ROUTES
 from dnsd.cli import main
 from dnsd.settings.restart import NEEDS_START
 from dnsd.settings.server import Settings
+from dnsd.settings.shared import is_shared
 
 DOCS = Path(__file__).parent
 STATUSES = "0 success · 1 invalid input, or a change was refused · 2 wrong usage · 3 the server cannot be reached"
@@ -26,7 +27,8 @@ SETTINGS_INTRO = """# Settings
 
 The settings are one YAML file: `-c FILE`, else `$DNSD_CONFIG`, else `config/dnsd.yaml`. The environment overrides every
 key: `DNSD_LIMITS__TCP__IDLE_S` sets `limits.tcp.idle_s`. A value out of range is refused with its name and range. A
-reload applies all settings except those marked *start*.
+reload applies all settings except those marked *start*. Those marked *fleet* are the same on all nodes of a fleet,
+which has them itself ([fleet.md](fleet.md), *Settings of all nodes*): there, a value in this file has no effect.
 """
 
 
@@ -69,6 +71,7 @@ def settings_rows(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[st
             continue
         assert field.description, f"{prefix}{name} has no description"
         mark = "*start*; " if needs_start(prefix + name) else ""
+        mark += "*fleet*; " if is_shared(tuple(f"{prefix}{name}".split("."))) else ""
         default = default_text(field)
         if field.is_required():
             default = f"required with `{prefix[:-1]}`" if prefix else "required"

@@ -158,6 +158,9 @@ class MemoryStore:
             op.evidence.made(revision)
             self._engine.unsettled.remove((op.evidence.entries, True))
 
+    async def catch_up(self) -> None:
+        """Nothing: `look` sees all."""
+
     async def keep_times(self, files: Files, previous: Files) -> None:
         """Times are kept with the files."""
 

@@ -17,9 +17,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dnsd.api import into_open
-from dnsd.api.access import Access, check_access, note_holders, presence_of
+from dnsd.api.access import Access, check_access, has_token, note_holders, presence_of
 from dnsd.api.codes import status_of
 from dnsd.api.docs_page import fixed_docs
+from dnsd.api.edges import late_edges, waits_for_edges
 from dnsd.api.envelope import NO_SNIFFING, Reply, gone, is_large, refusal, response
 from dnsd.api.fixed_page import FixedPage
 from dnsd.api.into_open import OpenWatch, refuses
@@ -27,10 +28,11 @@ from dnsd.api.openapi import openapi_document
 from dnsd.api.request import Call, read_body
 from dnsd.api.routes import BASE, ROUTES, Route
 from dnsd.errors import printable
+from dnsd.manage.fleet_words import WAIT
 from dnsd.manage.pending import FIELD
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor, Service
-from dnsd.manage.token_file import TokenFileError
+from dnsd.manage.token_port import TokenFileError
 from dnsd.model.record_parts import finished
 from dnsd.process.turns import ClientGoneError
 
@@ -64,6 +66,8 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
         by_operator = False
         try:
             client = request.client.host if request.client else ""
+            if not has_token(request, service.tokens):
+                await service.catch_up()
             token = access.token_of(request, client)
             by_operator = token.is_operator
             note_holders(request, token, service)
@@ -75,6 +79,7 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
                 service.pace(token)
             _check_time(request, route)
             query = dict(request.query_params)
+            waits = route.changes and waits_for_edges(query.get(WAIT))
             watch = OpenWatch(service, refuses=refuses(query.get(into_open.FIELD)))
             call = Call(
                 watch.as_service(),
@@ -88,6 +93,7 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
                 await call.read(lambda: call.json)
             reply = await route.answer(call)
             late = [NOT_SERVED] if route.changes and service.late() else []
+            late += await late_edges(service) if waits else []
             if (notes := [*call.notes, *watch.notes, *late]) and isinstance(reply, Reply):
                 reply = replace(reply, messages=[*reply.messages, *notes])
             rendered = response(reply, route.status)

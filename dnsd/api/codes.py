@@ -26,7 +26,7 @@ CODES: Mapping[Reason, Code] = {
     Reason.INVALID: Code(1001, 400, "an invalid value, or an object that breaks a rule"),
     Reason.FORBIDDEN: Code(1002, 400, "a change forbidden by a rule on address maps or accounts"),
     Reason.CHANGED_MEANWHILE: Code(1003, 412, "`If-Match` names an older version of the object"),
-    Reason.TOO_LARGE: Code(1004, 413, "a body larger than 1 MiB"),
+    Reason.TOO_LARGE: Code(1004, 413, "a body larger than 1 MiB, or a change of more than a fleet stores at once"),
     Reason.TOO_SLOW: Code(1005, 408, "a body that took too long to arrive"),
     Reason.NO_ROOM: Code(
         1006,

@@ -34,6 +34,7 @@ TITLES = {
     "quotas": "Quotas",
     "audit_logs": "Audit logs",
     "brake": "Brake",
+    "edges": "Edges of a fleet",
 }
 KINDS: Mapping[str, str] = {"string": "text", "boolean": "true or false", "integer": "number"}
 STYLE = """

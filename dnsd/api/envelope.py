@@ -13,8 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from dnsd.api.codes import ShownFault, shown_faults, status_of
-from dnsd.manage.refusal import RefusedError
-from dnsd.manage.writes import TooManyWritesError
+from dnsd.manage.refusal import Reason, RefusedError
 from dnsd.model.record_parts import Steps, finished
 
 T = TypeVar("T")
@@ -192,12 +191,12 @@ def refusal(error: RefusedError, headers: Mapping[str, str] | None = None) -> Re
         "messages": [],
         "result": None,
     }
+    retry = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}  # RFC 9110 §10.2.3
     # Clients retry after these statuses, in vain: a wrong token stays wrong, a file that cannot be written now cannot
-    # be written a second later, and a failed change may have been applied.
-    if isinstance(error, TooManyWritesError):
-        retry = {"Retry-After": str(error.retry_after_s)}  # RFC 6585 §4
-    else:
-        retry = {"x-should-retry": "false"} if status == 429 or status >= 500 else {}
+    # be written a second later, and a failed change may have been applied, also where a fleet does not tell yet.
+    is_paced = error.faults[0].reason is Reason.TOO_MANY_WRITES and error.retry_after_s is not None
+    if not is_paced and (status == 429 or status >= 500):
+        retry["x-should-retry"] = "false"
     return finished(_json(body, status, {**retry, **HEADERS.get(status, {}), **(headers or {})}))
 
 

@@ -12,6 +12,7 @@ from dnsd.api import (
     audit_logs,
     brake,
     drains,
+    edges,
     history,
     loa,
     maps,
@@ -58,6 +59,8 @@ from dnsd.model.fields import Fields
 from dnsd.model.observed import FeedFields
 
 BASE = "/client/v4"
+
+EDGES = "/fleet/edges"
 
 ACCOUNT = "/accounts/{account_id}"
 MAPS = f"{ACCOUNT}/addressing/address_maps"
@@ -169,6 +172,8 @@ ROUTES = (
     Route("GET", "/memberships/{membership_id}", ANYBODY, memberships.get_membership),
     Route("GET", "/dnsd/brake", OPERATOR, brake.get_brake),
     Route("POST", "/dnsd/brake/release", OPERATOR, brake.release_brake, brake.ReleaseBody),
+    Route("GET", EDGES, OPERATOR, edges.list_edges, query=("state", "search", *PAGE)),
+    Route("PATCH", f"{EDGES}/{{edge}}", OPERATOR, edges.edit_edge, edges.EdgeEdit),
     Route("GET", "/accounts", ANYBODY, accounts.list_accounts, query=("name", "direction", *PAGE)),
     Route("POST", "/accounts", OPERATOR, accounts.create_account, AccountBody),
     Route("GET", ACCOUNT, _read(None), accounts.get_account),

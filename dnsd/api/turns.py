@@ -6,11 +6,13 @@ To load a changed account cannot be divided, and reads shall not wait for that.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from dnsd.manage.service import Actor
 from dnsd.model.record_parts import Steps
 from dnsd.process.turns import FairTurns, Presence, at_once
+
+if TYPE_CHECKING:  # control imports this without an API, too
+    from dnsd.manage.service import Actor
 
 T = TypeVar("T")
 STRANGERS = ""  # the author of all work for clients without a token: an address costs them nothing

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from dnsd.cli.api_options import api_options
 from dnsd.cli.client import ApiObject, FailedError
 from dnsd.cli.commands import main
-from dnsd.cli.connection import api_options, connected, exit_on_failure, is_api_meant
+from dnsd.cli.connection import connected, exit_on_failure, is_api_meant
 from dnsd.cli.local import STATUS_TIMEOUT_S, ask_server
 from dnsd.cli.options import json_option
 from dnsd.cli.show import print_json, print_table, say

@@ -11,15 +11,17 @@ from urllib.parse import quote
 
 import click
 
-from dnsd.errors import DnsdError, path_text
+from dnsd.cli.show import say
+from dnsd.errors import DnsdError, path_text, printable
 from dnsd.errors import Path as ObjectPath
+from dnsd.manage.fleet_words import FLEET, NOT_EVERYWHERE, WAIT
 
 if TYPE_CHECKING:
     import httpx
 
 BASE = "/client/v4"
 ANSWER_S = 300.0  # the API answers a write once all workers serve it: with a million records, that takes a while
-PER_PAGE = {"dns_records": 100_000}
+PER_PAGE = {"dns_records": 100_000, "edges": 1000}
 DEFAULT_PER_PAGE = 50  # the server's limit for accounts and zones
 NOT_RUNNING = 3  # exit status
 
@@ -56,6 +58,7 @@ class Client:
     """A client of the API. Every method raises ApiRefusedError, or FailedError without a usable response."""
 
     http: httpx.Client
+    waits: bool = False  # after each change, until every healthy edge of a fleet serves it
 
     def get(self, path: str, **query: str) -> Any:
         """The result of a GET."""
@@ -96,8 +99,15 @@ class Client:
         return response.text
 
     def send(self, method: str, path: str, **options: Any) -> ApiObject:
-        """The envelope of a successful response."""
-        return _checked(self._response(method, path, **options))
+        """The envelope of a successful response. A client that waits prints the edges that are late."""
+        if not self.waits or method == "GET":
+            return _checked(self._response(method, path, **options))
+        options["params"] = {**(options.get("params") or {}), WAIT: FLEET}
+        envelope = _checked(self._response(method, path, **options))
+        late = [one for one in envelope["messages"] if one["message"].startswith(NOT_EVERYWHERE)]
+        for one in late:
+            say(printable(one["message"]))
+        return {**envelope, "messages": [one for one in envelope["messages"] if one not in late]}
 
     def _response(self, method: str, path: str, **options: Any) -> httpx.Response:
         import httpx

@@ -19,7 +19,7 @@ MODULES = {
     "check": ("check",),
     "completion": ("completion",),
     "explain": ("explain",),
-    "fleet": ("fleet", "fleet_files"),
+    "fleet": ("fleet", "fleet_files", "fleet_shared", "fleet_push", "fleet_joining", "fleet_edges"),
     "map": ("maps", "map_parts", "map_pending", "map_drains"),
     "reload": ("reload",),
     "schema": ("schema",),

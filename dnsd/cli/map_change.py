@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
+from dnsd.cli.api_options import with_changing_api
 from dnsd.cli.client import ApiObject, Client, account_option
-from dnsd.cli.connection import with_api
 from dnsd.cli.find import FoundMap, find_map, maps_path
 from dnsd.cli.map_show import print_done, print_plan
 from dnsd.cli.options import json_option
@@ -68,7 +68,7 @@ def change_options(command: Callable[..., None]) -> Callable[..., None]:
             raise click.UsageError("--dry-run shows the change as of now: use it without --at")
         command(api, options=ChangeOptions(dry_run, at, as_json), **given)
 
-    return dry_run_option(at_option(json_option(with_api(run))))
+    return dry_run_option(at_option(json_option(with_changing_api(run))))
 
 
 def on_map(command: Callable[..., None]) -> Callable[..., None]:

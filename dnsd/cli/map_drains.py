@@ -7,8 +7,8 @@ import time
 
 import click
 
+from dnsd.cli.api_options import with_api
 from dnsd.cli.client import ApiObject, Client, account_option
-from dnsd.cli.connection import with_api
 from dnsd.cli.find import find_map_path
 from dnsd.cli.map_change import map_argument
 from dnsd.cli.maps import map_commands

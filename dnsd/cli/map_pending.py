@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from dnsd.cli.api_options import with_api, with_changing_api
 from dnsd.cli.client import ApiObject, Client, FailedError, account_option
-from dnsd.cli.connection import with_api
 from dnsd.cli.find import ID_PREFIX, find_accounts, find_map_path, maps_path, pending_path
 from dnsd.cli.map_show import print_done
 from dnsd.cli.maps import map_commands
@@ -50,7 +50,7 @@ def pending_command(api: Client, *, map: str | None, account: str | None, as_jso
 @change_argument
 @account_option
 @json_option
-@with_api
+@with_changing_api
 def cancel_command(api: Client, *, change: str, account: str | None, as_json: bool) -> None:
     """Cancel a pending change.
 
@@ -70,7 +70,7 @@ def cancel_command(api: Client, *, change: str, account: str | None, as_json: bo
 @change_argument
 @account_option
 @json_option
-@with_api
+@with_changing_api
 def run_command(api: Client, *, change: str, account: str | None, as_json: bool) -> None:
     """Make a stopped change now.
 

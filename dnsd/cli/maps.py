@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import click
 
+from dnsd.cli.api_options import with_api
 from dnsd.cli.client import ApiObject, Client, FailedError, account_option, in_path, new_account_option
 from dnsd.cli.commands import main
-from dnsd.cli.connection import with_api
 from dnsd.cli.find import FoundMap, find_account, find_accounts, find_map, find_map_path, find_zone, map_name, maps_path
 from dnsd.cli.map_change import ChangeOptions, change_options, edit, map_argument, on_map, plan
 from dnsd.cli.map_show import MemberKey, map_row, members_body, print_map, print_plan

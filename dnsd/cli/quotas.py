@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from dnsd.cli.api_options import with_changing_api
 from dnsd.cli.client import ApiObject, Client
 from dnsd.cli.commands import main
-from dnsd.cli.connection import with_api
 from dnsd.cli.find import find_account
 from dnsd.cli.options import json_option
 from dnsd.cli.show import print_json, print_table
@@ -45,7 +45,7 @@ def _settings(context: click.Context, option: click.Parameter, values: tuple[str
     help="Give the account a limit of its own; QUOTA=default takes it back; repeatable. Requires an operator's token.",
 )
 @json_option
-@with_api
+@with_changing_api
 def quotas_command(api: Client, *, account: str, changes: dict[str, int | None], as_json: bool) -> None:
     """Show the quotas of an account (id or name) with their use, after the changes of --set, if any."""
     path = f"/accounts/{find_account(api, account)['id']}/quotas"

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
+from dnsd.cli.api_options import with_api, with_changing_api
 from dnsd.cli.client import ApiObject, Client, FailedError
-from dnsd.cli.connection import with_api
 from dnsd.cli.difference import (
     exported,
     imported_lines,
@@ -78,7 +78,7 @@ def records_command(api: Client, *, zone: str, rtype: str | None, name: str | No
 @dry_run_option
 @yes_option
 @json_option
-@with_api
+@with_changing_api
 def add_record_command(api: Client, *, zone: str, dry_run: bool, yes: bool, as_json: bool, **given: Any) -> None:
     """Add a record to a zone and print its id.
 
@@ -106,7 +106,7 @@ def add_record_command(api: Client, *, zone: str, dry_run: bool, yes: bool, as_j
 @dry_run_option
 @yes_option
 @json_option
-@with_api
+@with_changing_api
 def edit_record_command(
     api: Client, *, zone: str, record: str, dry_run: bool, yes: bool, as_json: bool, **given: Any
 ) -> None:
@@ -135,7 +135,7 @@ def edit_record_command(
 @dry_run_option
 @yes_option
 @json_option
-@with_api
+@with_changing_api
 def delete_record_command(
     api: Client, *, zone: str, records: Sequence[str], dry_run: bool, yes: bool, as_json: bool
 ) -> None:
@@ -164,7 +164,7 @@ def delete_record_command(
 @dry_run_option
 @yes_option
 @json_option
-@with_api
+@with_changing_api
 def import_command(
     api: Client, *, zone: str, file: str, proxied: bool, dry_run: bool, yes: bool, as_json: bool
 ) -> None:

@@ -7,9 +7,9 @@ from functools import partial
 
 import click
 
+from dnsd.cli.api_options import with_api, with_changing_api
 from dnsd.cli.client import ApiObject, ApiRefusedError, Client, FailedError, account_option, in_path, new_account_option
 from dnsd.cli.commands import main
-from dnsd.cli.connection import with_api
 from dnsd.cli.difference import exported, print_difference, record_lines, zone_name
 from dnsd.cli.find import find_account, find_accounts, find_zone, find_zone_path
 from dnsd.cli.into_open import confirmed, yes_option
@@ -94,7 +94,7 @@ def show_command(api: Client, *, zone: str, as_json: bool) -> None:
 @click.argument("name")
 @new_account_option
 @json_option
-@with_api
+@with_changing_api
 def create_command(api: Client, *, name: str, account: str | None, as_json: bool) -> None:
     """Create a zone and print its id.
 
@@ -110,7 +110,7 @@ def create_command(api: Client, *, name: str, account: str | None, as_json: bool
 @zone_argument
 @yes_option
 @json_option
-@with_api
+@with_changing_api
 def pause_command(api: Client, *, zone: str, yes: bool, as_json: bool) -> None:
     """Pause a zone: stop proxying its records.
 
@@ -124,7 +124,7 @@ def pause_command(api: Client, *, zone: str, yes: bool, as_json: bool) -> None:
 @zone_commands.command("resume")
 @zone_argument
 @json_option
-@with_api
+@with_changing_api
 def resume_command(api: Client, *, zone: str, as_json: bool) -> None:
     """Resume a paused zone.
 
@@ -137,7 +137,7 @@ def resume_command(api: Client, *, zone: str, as_json: bool) -> None:
 @zone_commands.command("verify")
 @zone_argument
 @json_option
-@with_api
+@with_changing_api
 def verify_command(api: Client, *, zone: str, as_json: bool) -> None:
     """Mark a zone as verified.
 
@@ -152,7 +152,7 @@ def verify_command(api: Client, *, zone: str, as_json: bool) -> None:
 @zone_commands.command("unverify")
 @zone_argument
 @json_option
-@with_api
+@with_changing_api
 def unverify_command(api: Client, *, zone: str, as_json: bool) -> None:
     """Mark a zone as not verified.
 
@@ -167,7 +167,7 @@ def unverify_command(api: Client, *, zone: str, as_json: bool) -> None:
 @zone_argument
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @json_option
-@with_api
+@with_changing_api
 def delete_command(api: Client, *, zone: str, yes: bool, as_json: bool) -> None:
     """Delete a zone with all its records.
 
@@ -209,7 +209,7 @@ def history_command(api: Client, *, zone: str, version: str | None, account: str
 @dry_run_option
 @yes_option
 @json_option
-@with_api
+@with_changing_api
 def restore_command(
     api: Client, *, zone: str, version: str, account: str | None, dry_run: bool, yes: bool, as_json: bool
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from dnsd.api.codes import code_of, logged_text_of
 from dnsd.app import Loaded
@@ -15,11 +16,13 @@ from dnsd.manage.audit_entries import Entry, Outcome, role_of
 from dnsd.manage.change import Witness
 from dnsd.manage.draft import Draft, Note
 from dnsd.manage.history import History, keep_change, keep_replaced, owner_of
-from dnsd.manage.refusal import Reason, RefusedError, refused
+from dnsd.manage.refusal import Fault, Reason, RefusedError, refused
 from dnsd.manage.request_terms import CONFLICT
-from dnsd.manage.service import Actor
 from dnsd.store.directory import Files, SourceFile
-from dnsd.store.port import EvidenceError, StoreAwayError
+from dnsd.store.port import ChangeTooLargeError, EvidenceError, StoreAwayError
+
+if TYPE_CHECKING:  # a server without an API has no service for requests
+    from dnsd.manage.service import Actor
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -125,7 +128,9 @@ def _is_same(file: SourceFile, other: SourceFile | None) -> bool:
 def not_written(error: OSError) -> RefusedError:
     """The refusal of a change whose files, or whose evidence, cannot be written."""
     if isinstance(error, StoreAwayError):
-        return refused(Reason.AWAY, str(error.strerror))
+        return RefusedError(Fault(Reason.AWAY, str(error.strerror)), retry_after_s=error.retry_after_s)
+    if isinstance(error, ChangeTooLargeError):
+        return refused(Reason.TOO_LARGE, str(error.strerror))
     if isinstance(error, EvidenceError):
         what = f"the change needs an entry in the audit log, which cannot be written: {error.strerror}"
         return refused(Reason.NO_ROOM, f"{what}; nothing has changed (setting `audit`)")

@@ -37,13 +37,21 @@ if TYPE_CHECKING:
     from dnsd.control.change_queue import ChangeQueue
     from dnsd.control.observer import RouteObserver
     from dnsd.control.outside import Outside
+    from dnsd.fleet.control_edges import ControlEdges
+    from dnsd.fleet.edge_presence import EdgePresence
+    from dnsd.fleet.shared_state import SharedState
     from dnsd.manage.acts import Acts
+    from dnsd.manage.brake import Book
     from dnsd.manage.history import History
+    from dnsd.manage.pending import Due
     from dnsd.manage.pending_files import PendingFiles
+    from dnsd.manage.session_port import SessionRecords
+    from dnsd.manage.token_port import Tokens
 
 BEGUN_WITHIN_S = 3.0  # all workers, at a start; all other work of control waits for them so long
 GOING_ON = "dnsd.control.going_on"
 SAVED_WITHIN_S = 0.3  # at the end; the supervisor's patience is a little longer
+SHARED_WITHIN_S = 2.0  # what controls share, at a start
 
 ControlTask = Callable[["Control"], Coroutine[Any, Any, None]]
 
@@ -75,6 +83,9 @@ class Control:
         self.audit = AuditLog(setup.state.folder / AUDIT_LOG, room=self.current.audit_room, report=setup.log.warning)
         self.brake = Brake(setup.state.folder, self.audit, setup.log)
         settings = SettingsReader(setup.config)
+        self.fleet: ControlEdges | None = None  # of a control
+        self.presence: EdgePresence | None = None  # of an edge
+        self.shared = self._shared()
         self.store = self._store(settings)
         self.keeper = ModelKeeper(self.current.snapshot_file, self.publisher, setup.log)
         self.loader = Loader(settings, self.store, self.current, self.publisher, self.brake, self.keeper, setup.log)
@@ -86,14 +97,30 @@ class Control:
         """The store of the server's role; a server alone need not have the libraries of a fleet."""
         setup, state, settle = self.setup, self.setup.state.folder, self.audit.settle_again
         if setup.settings.role is Role.EDGE:
+            from dnsd.fleet.edge_presence import EdgePresence
             from dnsd.fleet.store import edge_store
 
-            return edge_store(setup.config, state, setup.settings, setup.log, self._max_drop_percent)
+            edge = edge_store(setup.config, state, setup.settings, setup.log, self._max_drop_percent)
+            self.presence = EdgePresence(edge)
+            return edge
         if setup.settings.role is Role.CONTROL:
+            from dnsd.fleet.control_edges import ControlEdges
             from dnsd.fleet.control_store import ControlStore
 
-            return ControlStore(setup.config, state, setup.settings, settle, setup.log)
+            pending = self.shared.pending_objects if self.shared else None
+            control = ControlStore(setup.config, state, setup.settings, settle, setup.log, pending=pending)
+            self.fleet = ControlEdges(control)
+            return control
         return FolderStore(settings, state, served=self.current.served_texts, settle=settle, log=setup.log)
+
+    def _shared(self) -> SharedState | None:
+        """What the controls of a fleet share in addition to the files; None for other roles."""
+        setup = self.setup
+        if setup.settings.role is not Role.CONTROL:
+            return None
+        from dnsd.fleet.shared_state import SharedState
+
+        return SharedState(setup.config, setup.state.folder, setup.settings, setup.log)
 
     def _max_drop_percent(self) -> int:
         return self.current.settings.reload.max_drop_percent
@@ -105,7 +132,8 @@ class Control:
         """The acts that change other files of the state folder."""
         from dnsd.manage.acts import Acts
 
-        return Acts(self.setup.state.folder, self.audit, self.setup.log.error)
+        elsewhere = self.shared.seen if self.shared else None
+        return Acts(self.setup.state.folder, self.audit, self.tokens, self.setup.log.error, elsewhere)
 
     @cached_property
     def certificates(self) -> Certificates:
@@ -143,12 +171,31 @@ class Control:
 
         return Outside()
 
+    @property
+    def due(self) -> Sequence[Due]:
+        """The pending changes; an edge makes none, and imports nothing of them."""
+        return () if self.setup.settings.role is Role.EDGE else self.pending.due
+
+    @cached_property
+    def sessions(self) -> SessionRecords:
+        """The sessions of signed-in users."""
+        from dnsd.manage.session_file import SessionFile
+
+        return self.shared.sessions if self.shared else SessionFile(self.setup.state.folder, self.setup.log.error)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """The tokens."""
+        from dnsd.manage.token_file import TokenFile
+
+        return self.shared.tokens if self.shared else TokenFile(self.setup.state.folder)
+
     @cached_property
     def pending(self) -> PendingFiles:
         """The pending changes."""
         from dnsd.manage.pending_files import PendingFiles
 
-        return PendingFiles(self.setup.state.folder)
+        return self.shared.pending if self.shared else PendingFiles(self.setup.state.folder)
 
     async def run(self, services: Sequence[ControlTask]) -> int:
         """Load, publish, and run the services until a signal to end. Return an exit status, 1 without data to serve.
@@ -160,11 +207,26 @@ class Control:
         leave_on_signal(asyncio.get_running_loop(), stop.set)
         statuses: list[int] = []
         heartbeat = Heartbeat(partial(self.setup.shared.beat, self.setup.process))
-        await run_until(stop, [heartbeat.run(), self.store.run(), self._work(stop, services, statuses)])
+        shared = [self.shared.run(), self._share_brake(self.shared)] if self.shared else []
+        await run_until(stop, [heartbeat.run(), self.store.run(), *shared, self._work(stop, services, statuses)])
         with suppress(TimeoutError):  # of a large snapshot or a hung disk: the older file stays whole
             async with asyncio.timeout(SAVED_WITHIN_S):
                 await self.publisher.save()
         return sum(statuses)
+
+    async def _share_brake(self, shared: SharedState) -> None:
+        """Have the brake's book be that of all controls, forever."""
+        from dnsd.fleet.shared_brake import share_brake
+
+        def read() -> tuple[Book, float]:
+            return self.brake.book, self.current.settings.reload.window_s
+
+        async def take(change: Callable[[Book], Book]) -> None:
+            async with self.current.turn:
+                await self.brake.keep(change(self.brake.book))
+
+        self.brake.when_kept = shared.is_brake_due.set
+        await share_brake(shared.brake, shared.is_brake_due, read, take)
 
     def _log_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log asyncio's errors; an OSError, such as a lack of descriptors, without its stack, at most once a second."""
@@ -199,18 +261,22 @@ class Control:
         going_on = await in_thread(partial(importlib.import_module, GOING_ON))
         await self._look_for_pending()
         await self.certificates.look(is_patient=False)
+        if self.shared:
+            await self.shared.until_whole(SHARED_WITHIN_S)  # else a token could be good that was revoked meanwhile
         self._has_begun.set()
         await going_on.go_on(self)
 
     async def _look_for_pending(self) -> None:
+        if self.setup.settings.role is Role.EDGE:
+            return
         try:
             problems = await in_thread(self.pending.refresh)
         except OSError as error:
             problems = [f"pending changes cannot be read: {error}"]
         for problem in problems:
             self.setup.log.error(problem)
-        if self.pending.due and self.setup.api is None:
-            self.setup.log.error(f"{len(self.pending.due)} pending changes are not made while `api` is off")
+        if self.due and self.setup.api is None:
+            self.setup.log.error(f"{len(self.due)} pending changes are not made while `api` is off")
 
     async def _tell_when_ready(self) -> None:
         await self.publisher.wait_until_served(self.publisher.revision)

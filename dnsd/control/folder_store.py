@@ -151,6 +151,9 @@ class FolderStore:
             op.evidence.made(revision)
             finish_change(self._journal)
 
+    async def catch_up(self) -> None:
+        """Nothing: no other server writes these files."""
+
     async def keep_times(self, files: Files, previous: Files) -> None:
         """Set the times of the files on the disk."""
         await in_thread(partial(keep_times, files, previous))

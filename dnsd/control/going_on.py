@@ -8,6 +8,7 @@ from dnsd.control.alarms import Alarms
 from dnsd.control.audit_upkeep import keep_up
 from dnsd.control.block_upkeep import sweep_blocks
 from dnsd.control.control import Control
+from dnsd.control.fleet_work import take_part
 from dnsd.control.follow import Follower
 from dnsd.process.tasks import run_all
 
@@ -31,5 +32,6 @@ async def go_on(control: Control) -> None:
             control.changes.save,
             control.publisher.save_again,
             control.keeper.watch,
+            partial(take_part, control),
         )
     )

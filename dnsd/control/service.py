@@ -16,13 +16,15 @@ from dnsd.api.turns import in_turns, planned
 from dnsd.app import Loaded
 from dnsd.control.change_request import ChangeRequest, not_written
 from dnsd.control.control import Control
+from dnsd.control.edge_changes import edit_edge
 from dnsd.control.newer_data import on_newer_data
 from dnsd.control.recording import Recorder
 from dnsd.control.sampling import sample_traffic
 from dnsd.control.scheduler import Scheduler
-from dnsd.control.status import brake_state, problems_for_operator
+from dnsd.control.status import COLLECT_S, brake_state, problems_for_operator
 from dnsd.control.verifier import Verifier
 from dnsd.manage.acts import Act
+from dnsd.manage.asked import Asked
 from dnsd.manage.audit_entries import Entry, Outcome
 from dnsd.manage.audit_search import FoundEntries, LogQuery
 from dnsd.manage.brake import author_of
@@ -31,12 +33,13 @@ from dnsd.manage.change import Pace
 from dnsd.manage.draft import Draft
 from dnsd.manage.drains import DrainBook
 from dnsd.manage.find import find_account
+from dnsd.manage.fleet_view import EdgeChange, FleetEdges
 from dnsd.manage.loa import LoaDocuments
 from dnsd.manage.recent import RecentQuestions
 from dnsd.manage.refusal import GuessError, Reason, RefusedError, refused
 from dnsd.manage.service import Actor
 from dnsd.manage.token_changes import TokenChange, accounts_of, change_between, token_data, tokens_of
-from dnsd.manage.token_file import TokenFile
+from dnsd.manage.token_port import Tokens
 from dnsd.manage.tokens import Token
 from dnsd.manage.traffic import Traffic
 from dnsd.manage.traffic_files import TrafficFiles
@@ -48,7 +51,7 @@ from dnsd.model.observed import FeedFields, Observed
 from dnsd.model.quota_rules import quotas_of
 from dnsd.model.zones import Zone
 from dnsd.process.tasks import in_thread
-from dnsd.store.port import EvidenceError
+from dnsd.store.port import EvidenceError, StoreAwayError
 
 T = TypeVar("T")
 SERVED_WITHIN_S = 5.0  # a slower worker is not waited for
@@ -73,11 +76,11 @@ class ControlService:
         self._audit = control.audit
         self._acts = control.acts
         self._acts.settle()
-        self.tokens = TokenFile(state)
+        self.tokens = control.tokens
         if problem := self.tokens.without_damage():
             self._log.error(problem)
         self.traffic = Traffic()
-        self.recent = RecentQuestions(self._publisher.questions)
+        self.recent = RecentQuestions(self._publisher.samples.questions)
         self.schedule = Scheduler(control, self.history, self.change)
         self.verifier = Verifier(control, self.change)
         self._recorder = Recorder(self._audit, self.history, self._log)
@@ -107,9 +110,23 @@ class ControlService:
         """The drains of all maps."""
         return self._current.drains.book
 
+    async def asked(self) -> Asked:
+        """What is known about recent questions; workers that are slow to send theirs are left out, and named."""
+        silent = await self._publisher.collect_samples(COLLECT_S)
+        return Asked(self.recent, self.traffic.by_zone(), tuple(silent))
+
     def late(self) -> list[str]:
         """The names of workers that do not serve the last change yet."""
         return self._publisher.late(self._publisher.revision)
+
+    @property
+    def fleet(self) -> FleetEdges | None:
+        """The edges of the fleet; None on a server that is not a control."""
+        return self._control.fleet
+
+    async def edit_edge(self, actor: Actor, name: str, change: EdgeChange) -> None:
+        """Change the record of an edge, with its entry in the audit log. Raises RefusedError."""
+        await edit_edge(self._control, actor, name, change)
 
     def problems(self) -> list[str]:
         """Problems of the running server, for its operator."""
@@ -182,7 +199,12 @@ class ControlService:
         await self._publisher.wait_until_served(changed.revision, SERVED_WITHIN_S)
         return changed.result, changed.loaded
 
-    async def change_tokens(self, actor: Actor, action: str, verb: Callable[[TokenFile], TokenChange]) -> TokenChange:
+    async def catch_up(self) -> None:
+        """Have the last tokens and sessions, if other controls change them, too."""
+        if self._control.shared:
+            await self._control.shared.catch_up()
+
+    async def change_tokens(self, actor: Actor, action: str, verb: Callable[[Tokens], TokenChange]) -> TokenChange:
         """Carry out a verb on the tokens and log it. Raises RefusedError and TokenFileError."""
         entry = partial(Entry, at=datetime.now(UTC), token=actor.token, client=actor.client, action=action)
         begun: list[Act] = []
@@ -195,22 +217,28 @@ class ControlService:
                 raise not_written(error) from None
 
         def carry_out() -> TokenChange:
-            is_done = False
             try:
                 change = verb(self.tokens.attested(testify) if needs_evidence else self.tokens)
-                is_done = True
-            finally:
+            except BaseException as error:
                 for act in begun:
-                    self._acts.end(act, is_done=is_done)
+                    if isinstance(error, StoreAwayError):  # perhaps it is done
+                        self._acts.leave(act)
+                    else:
+                        self._acts.end(act, is_done=False)
+                raise
+            for act in begun:
+                self._acts.end(act, is_done=True)
             return change
 
         needs_evidence = self._current.settings.audit.applies(action, removes=False)
         try:
             change = await in_thread(carry_out)
-        except RefusedError as error:
-            code, message = code_of(error.faults[0]).number, logged_text_of(error)
-            await self._append(entry(object="tokens", outcome=Outcome.REFUSED, code=code, message=message))
-            raise
+        except (RefusedError, OSError) as error:
+            refusal = error if isinstance(error, RefusedError) else not_written(error)
+            if isinstance(error, RefusedError) or not begun:
+                code, message = code_of(refusal.faults[0]).number, logged_text_of(refusal)
+                await self._append(entry(object="tokens", outcome=Outcome.REFUSED, code=code, message=message))
+            raise refusal from None
         if not begun:
             await self._append(self._token_entry(entry, change))
         self._log.info(f"{action}: {change.token.id}, by {actor.token.name or actor.token.id}")

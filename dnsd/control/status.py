@@ -14,6 +14,7 @@ import psutil
 from dnsd import __version__
 from dnsd.app import Loaded
 from dnsd.control.control import Control
+from dnsd.control.fleet_samples import fleet_samples
 from dnsd.manage.brake import limit_of
 from dnsd.manage.brake_state import BrakeState, authors_of
 from dnsd.metrics import Key
@@ -38,14 +39,16 @@ def unhealthy(control: Control) -> list[str]:
 def unready(control: Control) -> list[str]:
     """Reasons why the server is not ready: no worker answers, one is behind, or the last load of the files failed.
 
-    An edge is ready while it answers: what it cannot load or fetch is for its operator to see, not for those who send
-    queries to another edge instead.
+    An edge is ready while it answers and is not drained: what it cannot load or fetch is for its operator to see, not
+    for those who send queries to another edge instead. A control is ready while it has what the fleet has.
     """
     reasons = unhealthy(control)
     if late := control.publisher.late(control.publisher.revision):
         reasons.append(f"the published revision is not yet served by {', '.join(late)}")
     is_edge = control.setup.settings.role is Role.EDGE
-    return [*reasons, *(() if is_edge else _not_loaded(control))]
+    if control.presence and control.presence.is_drained:
+        reasons.append("drained: `dnsd fleet undrain` ends it")
+    return [*reasons, *(control.fleet.unready() if control.fleet else ()), *(() if is_edge else _not_loaded(control))]
 
 
 def _not_loaded(control: Control) -> Iterator[str]:
@@ -68,6 +71,7 @@ def problems_for_operator(control: Control) -> list[str]:
         *unready(control),
         *(_not_loaded(control) if control.setup.settings.role is Role.EDGE else ()),
         *control.store.problems(),
+        *(control.shared.problems() if control.shared else ()),
         *evidence_problems(control),
         *_waiting(control),
         *accounts,
@@ -91,7 +95,7 @@ def evidence_problems(control: Control) -> list[str]:
 
 
 def _stopped_changes(control: Control) -> list[str]:
-    stopped = [one for one in control.pending.due if one.stopped]
+    stopped = [one for one in control.due if one.stopped]
     more = [f"{len(stopped) - MAX_LISTED:,} more pending changes are stopped"] if len(stopped) > MAX_LISTED else []
     return [*(f"the pending change {one.id} is stopped: {one.stopped}" for one in stopped[:MAX_LISTED]), *more]
 
@@ -197,10 +201,12 @@ def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
     yield ("dnsd_snapshot_saved",), publisher.save_problem is None
     yield ("dnsd_revision",), publisher.revision
     yield ("dnsd_source_ok",), load.ok and not load.held
-    yield ("dnsd_fleet_problems",), len(control.store.problems())
+    elsewhere = control.shared.problems() if control.shared else []
+    yield ("dnsd_fleet_problems",), len(control.store.problems()) + len(elsewhere)
+    yield from fleet_samples(control)
     yield ("dnsd_accounts_held",), len(load.held)
-    stopped = sum(bool(one.stopped) for one in control.pending.due)
-    yield ("dnsd_pending_changes", "pending"), len(control.pending.due) - stopped
+    stopped = sum(bool(one.stopped) for one in control.due)
+    yield ("dnsd_pending_changes", "pending"), len(control.due) - stopped
     yield ("dnsd_pending_changes", "stopped"), stopped
     yield ("dnsd_unadvertised_maps",), len(unadvertised_maps(control.current.loaded))
     yield from _brake_samples(control)

@@ -10,20 +10,25 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+from dnsd.fleet.around_records import AroundRecords
+from dnsd.fleet.control_services import control_services
+from dnsd.fleet.edge_record import EDGES_PREFIX
 from dnsd.fleet.guards import guards_of
 from dnsd.fleet.heads import AccountState
 from dnsd.fleet.intake import Flushed
-from dnsd.fleet.link import EngineRefusedError, Link, NoAnswerError
+from dnsd.fleet.link import EngineRefusedError
 from dnsd.fleet.node import control_node
 from dnsd.fleet.objects import removal, replacement
 from dnsd.fleet.op_outcomes import LATER_S, OpOutcomes, WriteAttempt
+from dnsd.fleet.renewal import own_papers
+from dnsd.fleet.shared_pending import GoneError, SharedPart, SharedPending
 from dnsd.fleet.store import FleetStore
 from dnsd.fleet.subjects import ALL_STATE, NAMES_GUARD, SPACE_GUARD, account_of_subject
 from dnsd.fleet.values import MAX_VALUE, ValueFormatError
@@ -37,6 +42,7 @@ from dnsd.fleet.writer import (
     StaleAccountsError,
     Writer,
 )
+from dnsd.fleet.written_place import WrittenPlace
 from dnsd.log import Log
 from dnsd.manage.state_names import FLEET_OP
 from dnsd.process.tasks import in_thread, run_all
@@ -44,21 +50,34 @@ from dnsd.settings.server import Settings
 from dnsd.store.directory import Files, SourceFile, account_of
 from dnsd.store.files_edit import FilesEdit, edited_files
 from dnsd.store.journal import Settle
-from dnsd.store.port import Noted, Op, OvertakenError, Seen, StoreAwayError
+from dnsd.store.port import ChangeTooLargeError, Noted, Op, OvertakenError, Seen, StoreAwayError
 from dnsd.store.text_file import FileChangedError
 
 COPIED_WITHIN_S = 5.0  # what is stored, by the control's own copy
 LAGS = "this control does not have all of the fleet's state yet; nothing has changed"
 OTHER_STATE = "the servers have another state of an account than this copy, as after a restore: it is fetched anew"
 SILENT = "the fleet's servers do not answer; nothing has changed"
+EMPTY: Mapping[str, int] = {}
 MOST_MESSAGES = MAX_BATCH - 5  # objects and heads; the rest are the marker and guards
 
 
 class ControlStore(FleetStore):
     """The files of a fleet, read and written."""
 
-    def __init__(self, config: Path, state: Path, settings: Settings, settle: Settle, log: Log) -> None:
-        """`settle` writes the outcome of entries of evidence; the rest is as for `FleetStore`."""
+    def __init__(
+        self,
+        config: Path,
+        state: Path,
+        settings: Settings,
+        settle: Settle,
+        log: Log,
+        *,
+        pending: SharedPending | None = None,
+    ) -> None:
+        """`settle` writes the outcome of entries of evidence; the rest is as for `FleetStore`.
+
+        `pending` takes what a change says of files that stand for the fleet's pending changes, into the commit.
+        """
         fleet = settings.fleet
         assert fleet
         super().__init__(
@@ -68,8 +87,14 @@ class ControlStore(FleetStore):
             log,
             lambda: control_node(fleet.identity_folder(config), fleet.servers, settings.reload.max_drop_percent),
         )
-        self._outcomes = OpOutcomes(state / FLEET_OP, settle, self._link, log)
+        self._around = AroundRecords()
+        self._pending = pending
+        self._outcomes = OpOutcomes(state / FLEET_OP, settle, self.link, log)
+        self.written = WrittenPlace()
+        self._has_record_news = True  # records of edges may have changed since they were read
         self._step = asyncio.Event()  # the follower's next one: each has its own, so that all who wait are woken
+        self.keep_papers(own_papers)
+        self.services += control_services(self._identity, fleet, self.note_trouble, log)
 
     async def run(self) -> None:
         """Keep the copy like the fleet's state, and settle commits whose outcome was not known."""
@@ -88,17 +113,47 @@ class ControlStore(FleetStore):
         """
         async with self._outcomes.turn:
             await self._recover()
-            if not edit.written and not edit.removed:  # only files beside
+            part, op = self._split(edit, op)
+            if not (edit.written or edit.removed or part.writes):  # only files beside
                 await self._outcomes.write_beside(op)
                 return seen
             attempt = WriteAttempt(op)
             try:
-                states = await self._stored(seen, edit, attempt)
+                states = await self._stored(seen, edit, attempt, part)
             except BaseException as error:
                 await self._outcomes.give_up(attempt, error)
                 raise
             await self._outcomes.complete(attempt)
+            if self._pending:
+                await self._pending.until_copied(part)
             return await self._seen_with(seen, edit, states)
+
+    async def catch_up(self) -> None:
+        """Have what other controls have written until now, pending changes first. Raises StoreAwayError."""
+        if self._pending:
+            await self._pending.catch_up()
+        last = await self._last(ALL_STATE)
+        await self._until_copied(last)
+        if (files := (await self.look(None)).files) is None or files.seq < last:
+            raise StoreAwayError(LAGS, LATER_S)
+
+    async def write_shared(self, subject: str, make: Callable[[bytes | None], bytes], op: Op) -> None:
+        """Commit what `make` makes of the value of an object that belongs to no account; None: it has none yet.
+
+        Raises as `write` does, and as `make`.
+        """
+        async with self._outcomes.turn:
+            await self._recover()
+            heads, _ = await self._copied()
+            old = await in_thread(partial(self.shared_value, subject))
+            attempt = WriteAttempt(op)
+            try:
+                states = await self._commit([ObjectWrite(subject, old, make(old))], heads, attempt, SharedPart())
+            except BaseException as error:
+                await self._outcomes.give_up(attempt, error)
+                raise
+            await self._outcomes.complete(attempt)
+            await self._until(partial(self._has_all, states), COPIED_WITHIN_S)
 
     async def finish(self, op: Op, revision: int) -> None:
         """Write the outcome of a commit to the audit log, and forget it."""
@@ -111,38 +166,87 @@ class ControlStore(FleetStore):
         if await self._outcomes.recover():
             await self._until_copied(await self._last(ALL_STATE))
 
-    async def _stored(self, seen: Seen, edit: FilesEdit, attempt: WriteAttempt) -> dict[str, AccountState]:
+    def _split(self, edit: FilesEdit, op: Op) -> tuple[SharedPart, Op]:
+        """What a change says of pending changes, and the rest. Raises OvertakenError if one is gone."""
+        if self._pending is None:
+            return SharedPart(), op
+        try:
+            part, beside = self._pending.split(op.beside)
+        except GoneError:
+            raise OvertakenError(edit.touched_keys()) from None
+        return part, replace(op, beside=beside)
+
+    async def _stored(
+        self, seen: Seen, edit: FilesEdit, attempt: WriteAttempt, part: SharedPart
+    ) -> dict[str, AccountState]:
         """Store the commit of an edit; the new state of its accounts. Raises as `write` does."""
         heads, now = await self._copied()
         if not await in_thread(partial(_is_current, edit, seen.files, now.files)):
             raise OvertakenError(edit.touched_keys())
         guards = await self._guards(edit, seen, now)
         writes = await in_thread(partial(self._writes, edit))
+        return await self._commit(writes, heads, attempt, part, edit.touched_keys(), **guards)
+
+    async def _commit(
+        self,
+        writes: Sequence[ObjectWrite],
+        heads: Mapping[str, AccountState],
+        attempt: WriteAttempt,
+        part: SharedPart,
+        keys: Collection[str] = (),
+        *,
+        rewritten: Mapping[str, int] = EMPTY,
+        read: Mapping[str, int] = EMPTY,
+    ) -> dict[str, AccountState]:
+        """Store a commit of these writes, of objects with these keys; the new state of its accounts.
+
+        Raises as `write` does.
+        """
+        if problem := self._in_force.level_problem:
+            raise OSError(errno.EPERM, problem)
         accounts = {account_of_subject(one.subject) for one in writes}
         octets = sum(len(one.new or b"") for one in writes)
-        if len(writes) + len(accounts) > MOST_MESSAGES or octets > MAX_OCTETS:  # several batches are not all or nothing
-            raise OSError(errno.EFBIG, f"{len(writes):,} objects of {octets:,} octets are too many for one change")
+        others = len(accounts) + len(part.writes) + len(part.guards)
+        if len(writes) + others > MOST_MESSAGES or octets > MAX_OCTETS:  # several batches are not all or nothing
+            raise ChangeTooLargeError(_too_large(len(writes), MOST_MESSAGES - others, octets))
         states = {account: heads.get(account, AccountState()) for account in accounts}
-        commit = Commit(str(uuid4()), _entry(attempt.op), writes, states, **guards)
+        guards = {**rewritten, **part.guards}
+        commit = Commit(str(uuid4()), _entry(attempt.op), writes, states, guards, read, shared=part.writes)
+        epoch = self._follower.place[0] if self._follower else ""
         await self._outcomes.prepare(commit.op, attempt)
         try:
-            return await self._writer.commit(commit)
+            stored = await self._writer.commit(commit)
         except StaleAccountsError as error:
+            if part.writes and self._pending:
+                await self._pending.catch_up()
             if not await self._until(partial(self._have_moved, error.accounts, states), COPIED_WITHIN_S):
                 if self._follower:
                     self._follower.doubt(OTHER_STATE)
                 raise StoreAwayError(LAGS, LATER_S) from None
-            raise OvertakenError(edit.touched_keys()) from None
+            raise OvertakenError(keys) from None
         except FleetAwayError as error:
             raise StoreAwayError(str(error), error.retry_after_s) from error
         except EngineRefusedError as error:
             raise OSError(errno.EIO, str(error)) from None
+        self.written.note(epoch, (state.seq for state in stored.values()))
+        return stored
 
     # What the copy has
 
     def _take(self, step: Flushed) -> None:
         super()._take(step)
+        if step.subjects is None or any(one.startswith(EDGES_PREFIX) for one in step.subjects):
+            self.note_record_news()
         self._wake()
+
+    def note_record_news(self) -> None:
+        """Have the records of edges read again."""
+        self._has_record_news = True
+
+    def take_record_news(self) -> bool:
+        """Whether records of edges may have changed since the last call."""
+        has_news, self._has_record_news = self._has_record_news, False
+        return has_news
 
     def _note_whole(self) -> None:
         super()._note_whole()
@@ -194,10 +298,7 @@ class ControlStore(FleetStore):
         What others have written meanwhile is not in it: the caller has not loaded it, and sees it next.
         """
 
-        def has_all() -> bool:
-            return all(self._heads.get(account, AccountState()).seq >= state.seq for account, state in states.items())
-
-        await self._until(has_all, COPIED_WITHIN_S)
+        await self._until(partial(self._has_all, states), COPIED_WITHIN_S)
         if seen.files is None or (now := (await self.look(None)).files) is None:
             return seen
         copied = now.by_key()
@@ -205,21 +306,19 @@ class ControlStore(FleetStore):
         files = edited_files(seen.files, written, edit.removed.keys(), edit.gone_accounts)
         return replace(seen, files=now if now == files else files)
 
+    def _has_all(self, states: Mapping[str, AccountState]) -> bool:
+        """Whether the copy has these states of accounts, or later ones."""
+        return all(self._heads.get(account, AccountState()).seq >= state.seq for account, state in states.items())
+
     @property
     def _heads(self) -> Mapping[str, AccountState]:
         return self._follower.heads if self._follower else {}
 
     # What the servers have
 
-    async def _link(self) -> Link:
-        """The connection of now. Raises NoAnswerError."""
-        if self._node is None:
-            raise NoAnswerError("there is no connection to the fleet's servers yet")
-        return await self._node.line.link()
-
     @property
     def _writer(self) -> Writer:
-        return Writer(self._link, give_up_s=GIVE_UP_S)
+        return Writer(self.link, give_up_s=GIVE_UP_S)
 
     async def _last(self, subject: str) -> int:
         """The number of the last message at a subject. Raises StoreAwayError."""
@@ -233,8 +332,10 @@ class ControlStore(FleetStore):
 
         Raises OvertakenError if they have changed since, and StoreAwayError.
         """
-        guards = guards_of(edit)
-        found = {guard: await self._last(guard) for guard in (NAMES_GUARD, SPACE_GUARD)}  # all: are the servers there?
+        guards = await in_thread(partial(guards_of, edit, self._around))
+        both = (NAMES_GUARD, SPACE_GUARD)  # also one that it does not need: are the servers there?
+        numbers = await asyncio.gather(*map(self._last, both))  # at once: servers may be far away
+        found = dict(zip(both, numbers, strict=True))
         last = max(found[one] for one in (*guards.rewritten, *guards.read)) if any(guards) else 0
         known = now if seen.files == now.files else seen  # what was changed and changed back is not loaded again
         if last > (known.files.seq if known.files else 0):
@@ -249,7 +350,7 @@ class ControlStore(FleetStore):
         except FileChangedError:
             raise OvertakenError(edit.touched_keys()) from None
         except ValueFormatError as error:
-            raise OSError(errno.EFBIG, str(error)) from None
+            raise ChangeTooLargeError(str(error)) from None
 
     def _each_write(self, edit: FilesEdit) -> Iterator[ObjectWrite]:
         before = edit.before.by_key()
@@ -259,6 +360,13 @@ class ControlStore(FleetStore):
             yield from replacement(file, None if moves else old, self._value)
         for file in edit.removed.values():
             yield from removal(file, self._value)
+
+
+def _too_large(objects: int, most: int, octets: int) -> str:
+    return (
+        f"the change is of {objects:,} objects with {octets:,} octets; a fleet stores at most {most:,} objects with "
+        f"{MAX_OCTETS:,} octets at once: divide it into several changes. Nothing has changed"
+    )
 
 
 def _entry(op: Op) -> bytes:

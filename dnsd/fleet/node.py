@@ -49,6 +49,11 @@ class FleetNode:
         )
 
 
+# What runs beside the follower while a node has its line, until cancelled; it raises nothing. Its connection may be
+# replaced by another one at any time: ask the line again.
+NodeService = Callable[[FleetNode], Coroutine[Any, Any, None]]
+
+
 def edge_node(identity: Path, servers: tuple[str, ...], max_drop_percent: Callable[[], int]) -> FleetNode:
     """An edge; `max_drop_percent` is as for `FollowerSettings`. Raises IdentityError."""
     name = load_identity(identity).name

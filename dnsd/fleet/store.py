@@ -11,18 +11,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from dnsd.errors import DnsdError, shown
+from dnsd.errors import DnsdError
+from dnsd.fleet.edge_record import edge_subject, parse_edge_record
 from dnsd.fleet.files import changed_fleet_files, read_fleet_files
 from dnsd.fleet.follower import FleetFollower
-from dnsd.fleet.identity import IdentityError, load_identity
+from dnsd.fleet.identity import IdentityError, NodeIdentity, load_identity
 from dnsd.fleet.intake import Flushed
-from dnsd.fleet.node import FleetNode, edge_node
+from dnsd.fleet.link import Link, NoAnswerError
+from dnsd.fleet.node import FleetNode, NodeService, edge_node
+from dnsd.fleet.renewal import IsListed, NewPapers, PapersKeeper, asked_papers, everybody
+from dnsd.fleet.settings_in_force import SettingsInForce
+from dnsd.fleet.subjects import META, SETTINGS, SHARED
 from dnsd.log import Log
-from dnsd.manage.state_names import REPLICA
+from dnsd.manage.state_names import FLEET_SETTINGS, REPLICA
 from dnsd.process.garbage import garbage_paused
 from dnsd.process.tasks import in_thread, run_until
 from dnsd.settings.server import Settings
@@ -36,7 +40,9 @@ from dnsd.store.replica_rows import DamagedReplicaError
 from dnsd.store.write import BegunFile, FileChange
 
 AGAIN_S = 1.0  # after the copy could not be opened
+PAPERS = "papers"  # the name of a service
 NOT_HERE = "the fleet's state has not come yet"
+UNUSABLE = "the fleet's settings cannot be read, and there are none from before"
 READ_ONLY = "an edge changes nothing: send changes to the fleet's source"
 
 
@@ -64,10 +70,14 @@ class FleetStore:
         self._changed: set[str] | None = None  # subjects of objects changed since `_files`; None: all
         self._files: Files | None = None
         self._settings: SourceFile | None = None
+        self._in_force = SettingsInForce(state / FLEET_SETTINGS)
+        self._in_force_said: list[str] = []  # its problems, as logged last
         self._opened: Seen | None = None  # what `open` has seen last
         self._looking = asyncio.Lock()
         self._is_tried = asyncio.Event()  # the copy was opened, or cannot be
         self._is_damaged = asyncio.Event()  # the copy is to be opened anew
+        self._troubles: dict[str, str] = {}  # by service, in words
+        self.services: list[NodeService] = []  # that run beside the follower
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -75,19 +85,67 @@ class FleetStore:
         """A fleet's changes are commits."""
         return True
 
+    @property
+    def node_name(self) -> str | None:
+        """The name of this node; None until its papers are read."""
+        return self._node.name if self._node else None
+
+    @property
+    def follower(self) -> FleetFollower | None:
+        """The follower of now; None until the copy is opened."""
+        return self._follower
+
+    async def link(self) -> Link:
+        """The connection of now. Raises NoAnswerError, and as `Line.link`."""
+        if self._node is None:
+            raise NoAnswerError("there is no connection to the fleet's servers yet")
+        return await self._node.line.link()
+
+    def shared_value(self, subject: str) -> bytes | None:
+        """The value of an object that belongs to no account; None without it. Raises OSError."""
+        return self._value(SHARED, subject)
+
+    def shared_values(self, prefix: str) -> dict[str, bytes]:
+        """The values of the objects that belong to no account, by subject, which begins so. Blocks. Raises OSError."""
+        if self._reader is None:
+            raise OSError(errno.EAGAIN, NOT_HERE)
+        try:
+            with closing(self._reader.state()) as state:
+                return {one.subject: one.value for one in state.objects(prefix, SHARED)}
+        except DamagedReplicaError as error:
+            raise OSError(errno.EIO, str(error)) from None
+
     def problems(self) -> list[str]:
-        """The reason why the copy may not be what the fleet has, and the end of the edge's papers if it is near."""
-        return [*([f"fleet: {self._problem}"] if self._problem else ()), *self._papers()]
+        """Why the copy may not be what the fleet has, and what is wrong with settings, papers and services."""
+        words = (self._problem, *self._in_force.problems(), *self._papers(), *self._troubles.values())
+        return [f"fleet: {one}" for one in words if one]
 
     def _papers(self) -> Iterator[str]:
         try:
-            identity = load_identity(self._identity)
+            load_identity(self._identity)
         except (IdentityError, OSError) as error:
-            yield f"fleet: {error}"
-            return
-        if datetime.now(UTC) >= identity.renew_at():
-            end = f"{identity.expires:%Y-%m-%d %H:%M} UTC"
-            yield f"fleet: the papers in {shown(self._identity)} are valid until {end}: renew them (`dnsd fleet`)"
+            yield str(error)
+
+    def note_trouble(self, service: str, words: str) -> None:
+        """Note what is wrong with a service of this node; an empty text once nothing is."""
+        if words and self._troubles.get(service) != words:
+            self._log.warning(f"warning: fleet: {words}")
+        self._troubles[service] = words
+
+    def keep_papers(self, new_papers: NewPapers, *, is_listed: IsListed = everybody) -> None:
+        """Renew the papers in time; the parameters are as for `PapersKeeper`."""
+        keeper = PapersKeeper(self._identity, new_papers, partial(self.note_trouble, PAPERS), is_listed=is_listed)
+        self.services.append(keeper.run)
+
+    def is_listed(self, identity: NodeIdentity) -> bool:
+        """Whether the fleet's list of edges has this node's key, by the copy; also while that may lack something."""
+        if not (self._follower and self._follower.is_caught_up):
+            return True
+        try:
+            value = self._value(SHARED, edge_subject(identity.name))
+            return value is not None and parse_edge_record(value).key == identity.key.public
+        except (OSError, DnsdError):  # of a later version
+            return True
 
     async def run(self) -> None:
         """Keep the copy like the fleet's state, until cancelled."""
@@ -126,7 +184,7 @@ class FleetStore:
             replica, take=self._take, note=self._note, caught_up=self._note_whole, remark=self._remark
         )
         try:
-            await run_until(self._is_damaged, [self._follower.run()])
+            await run_until(self._is_damaged, [self._follower.run(), *(service(node) for service in self.services)])
         finally:
             self._node = None
             await node.line.close()
@@ -191,8 +249,19 @@ class FleetStore:
             except BaseException:
                 self._changed = None
                 raise
+            self._tell_of_settings()
             file = await in_thread(self._read_settings)
-            return Seen(file, None, self._files, "" if self._files else NOT_HERE)
+            files = None if self._in_force.is_unusable else self._files
+            absence = "" if files else UNUSABLE if self._in_force.is_unusable else NOT_HERE
+            return Seen(file, None, files, absence, self._in_force.settings)
+
+    def _tell_of_settings(self) -> None:
+        """Log what is wrong with the shared settings and the level, once."""
+        found = self._in_force.problems()
+        for problem in found:
+            if problem not in self._in_force_said:
+                self._log.warning(f"warning: fleet: {problem}")
+        self._in_force_said = found
 
     async def settled(self, known: Seen | None) -> Seen:
         """See the files in the copy."""
@@ -218,16 +287,20 @@ class FleetStore:
 
     @garbage_paused()
     def _read(self, state: ReplicaState, changed: set[str] | None) -> Files | None:
-        """The files of a state."""
+        """The files of a state; notes its shared settings."""
         with closing(state):
             files = self._files
             if not state.place.epoch:  # a copy that is fetched anew, in the place of a damaged one
                 return files
+            if changed is None or changed & {META, SETTINGS}:
+                self._in_force.take(state.value(SHARED, SETTINGS), state.value(SHARED, META))
             if changed is None or files is None:
                 files = read_fleet_files(state, self._value)
             elif changed:
                 files = changed_fleet_files(files, changed, state, self._value)
-            return files if files.seq == state.place.seq else replace(files, seq=state.place.seq)
+            place = state.place
+            is_same = (files.epoch, files.seq) == (place.epoch, place.seq)
+            return files if is_same else replace(files, seq=place.seq, epoch=place.epoch)
 
     async def begin(self, changes: Sequence[FileChange]) -> Sequence[BegunFile]:
         """Begin nothing: a commit is one batch."""
@@ -235,6 +308,9 @@ class FleetStore:
 
     async def forget(self, begun: Sequence[BegunFile]) -> None:
         """Nothing was begun."""
+
+    async def catch_up(self) -> None:
+        """Nothing: the caller takes what has come."""
 
     async def keep_times(self, files: Files, previous: Files) -> None:
         """Files have the times that they have in the fleet."""
@@ -257,4 +333,6 @@ def edge_store(
     def open_node() -> FleetNode:
         return edge_node(fleet.identity_folder(config), fleet.servers, max_drop_percent)
 
-    return FleetStore(config, state, settings, log, open_node)
+    store = FleetStore(config, state, settings, log, open_node)
+    store.keep_papers(asked_papers, is_listed=store.is_listed)
+    return store

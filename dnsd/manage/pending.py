@@ -7,7 +7,7 @@ changes made since, and `follows` are the pending changes on which its plan stan
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sized
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -97,7 +97,7 @@ def check_time(at: datetime, now: datetime, token: Token) -> None:
         raise refused(Reason.INVALID, message, FIELD)
 
 
-def check_room(pending: Sequence[PendingChange]) -> None:
+def check_room(pending: Sized) -> None:
     """Refuse one more pending change in an account that has the most already. Raises RefusedError."""
     if len(pending) >= MAX_PENDING:
         message = f"the account has {len(pending)} pending changes; the limit is {MAX_PENDING}: cancel one first"

@@ -97,16 +97,18 @@ class PendingFiles:
 
     def _load(self, change_id: str) -> PendingChange:
         """The change with an id. Raises OSError and DamagedFileError."""
-        return read_kept(self._file(change_id), lambda octets: _parsed(json.loads(octets), change_id), most=MAX_SIZE)
+        return read_kept(
+            self._file(change_id), lambda octets: parse_change(json.loads(octets), change_id), most=MAX_SIZE
+        )
 
     def of_account(self, account_id: str) -> list[PendingChange]:
         """The changes of an account, in the order of their times."""
         ids = [one.id for one in self.due if one.account_id == account_id]
         return sorted(filter(None, map(self.read, ids)), key=lambda change: change.order)
 
-    def write(self, change: PendingChange) -> None:
-        """Write a change, new or known. Raises RefusedError if it is too large."""
-        octets = _packed(change).encode()
+    def write(self, change: PendingChange, before: PendingChange | None = None) -> None:
+        """Write a change, new or instead of `before`. Raises RefusedError if it is too large."""
+        octets = pack_change(change).encode()
         if len(octets) > MAX_SIZE:
             raise refused(Reason.TOO_LARGE, f"the change is too large to wait: the limit is {MAX_SIZE:,} octets")
         make_folder(self._folder)
@@ -114,24 +116,45 @@ class PendingFiles:
             out.write(octets)
         self.note(change.id)
 
-    def remove(self, change_id: str) -> None:
-        """Remove a change, if it is there."""
+    def remove(self, change_id: str) -> bool:
+        """Remove a change; return whether it was there."""
+        found = False
         with suppress(FileNotFoundError):
             self._file(change_id).unlink()
+            found = True
             sync(self._folder)
         self.note(change_id)
+        return found
 
-    def once_made(self, made: PendingChange, others: Iterable[PendingChange], now: datetime) -> list[FileChange]:
+    def is_there(self, change: PendingChange) -> bool:
+        """Whether a change is as it was read: others may have made, cancelled or moved it on."""
+        return self.read(change.id) == change
+
+    def claim(self, change_id: str) -> bool:
+        """Whether this server may make or stop a due change now, and no other one does."""
+        return True
+
+    def guard(self, account_id: str) -> int:
+        """The number of what guards an account's changes against other controls, before they are read; 0 without any.
+
+        What goes with a made change is refused, and drawn up again, if it has moved on.
+        """
+        return 0
+
+    def once_made(
+        self, made: PendingChange, others: Iterable[PendingChange], now: datetime, guard: int = 0
+    ) -> list[FileChange]:
         """The changes of files that go with a made change: its own file is removed, those of `others` are rewritten."""
         modified = int(now.timestamp())
-        rewritten = [FileChange(shown(self._file(one.id)), _packed(one), modified) for one in others]
-        return [FileChange(shown(self._file(made.id)), None, modified), *rewritten]
+        texts = [(made.id, None), *((one.id, pack_change(one)) for one in others)]
+        return [FileChange(shown(self._file(one)), text, modified, guard=guard) for one, text in texts]
 
     def _file(self, change_id: str) -> Path:
         return self._folder / f"{change_id}.json"
 
 
-def _packed(change: PendingChange) -> str:
+def pack_change(change: PendingChange) -> str:
+    """The content of a change's file."""
     data = asdict(change) | {
         "format": FORMAT,
         "at": time_text(change.at),
@@ -142,7 +165,7 @@ def _packed(change: PendingChange) -> str:
     return json.dumps(data, indent=1) + "\n"
 
 
-def _parsed(data: Mapping[str, Any], change_id: str) -> PendingChange:
+def parse_change(data: Mapping[str, Any], change_id: str) -> PendingChange:
     """The change in a file. Raises ValueError, TypeError, KeyError or AttributeError if it is damaged."""
     fields = dict(data)
     request = MapRequest(**fields.pop("request"))

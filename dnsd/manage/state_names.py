@@ -4,6 +4,8 @@ from __future__ import annotations
 
 ACTS = "acts"  # a folder, as HISTORY, LOA and PENDING
 FLEET_OP = "fleet_op"  # of a control: the change under way
+FLEET_SETTINGS = "fleet_settings.yaml"  # of a node of a fleet: the settings that all nodes share, as used last
+FLEET_COPIED = "fleet_copied.json"  # of a control: which tokens and pending changes came from the fleet
 HISTORY = "history"
 LOA = "loa"  # has a folder for each account, by id
 PENDING = "pending"

@@ -8,10 +8,12 @@ from pathlib import Path
 from dnsd.manage.audit import FILE_NAME as AUDIT_LOG
 from dnsd.manage.audit import FOLDER as AUDIT_FOLDER
 from dnsd.manage.brake_file import FILE_NAME as BRAKE
-from dnsd.manage.drain_file import FILE_NAME as DRAINS
+from dnsd.manage.drain_files import FOLDER as DRAINS
 from dnsd.manage.state_names import (
     ACTS,
+    FLEET_COPIED,
     FLEET_OP,
+    FLEET_SETTINGS,
     HISTORY,
     LOA,
     PENDING,
@@ -31,7 +33,7 @@ from dnsd.store.journal import JOURNAL
 from dnsd.store.kept_file import with_right_kinds
 from dnsd.store.observations import FILE_NAME as OBSERVED
 
-STATE_FOLDERS = (HISTORY, GOOD, BLOCKS, PENDING, LOA, AUDIT_FOLDER, ACTS)
+STATE_FOLDERS = (HISTORY, GOOD, BLOCKS, PENDING, LOA, AUDIT_FOLDER, ACTS, DRAINS)
 STATE_FILES = (  # glob patterns
     *(
         LOCK_FILE,
@@ -43,7 +45,6 @@ STATE_FILES = (  # glob patterns
         SESSIONS,
         FIRST_SEEN,
         OBSERVED,
-        DRAINS,
         BRAKE,
         VALIDATIONS,
     ),
@@ -52,10 +53,11 @@ STATE_FILES = (  # glob patterns
         f"{AUDIT_LOG}*",
         f"{SNAPSHOT}.*",
         f"{TOKENS}.*",
-        f"{DRAINS}.*",
         f"{BRAKE}.*",
         f"{REPLICA}*",
         f"{FLEET_OP}*",
+        f"{FLEET_SETTINGS}*",
+        f"{FLEET_COPIED}*",
     ),
 )
 STATE_NAMES = (*STATE_FILES, *STATE_FOLDERS, f"{GOOD}.new")  # also a folder that is not finished
@@ -64,4 +66,5 @@ STATE_NAMES = (*STATE_FILES, *STATE_FOLDERS, f"{GOOD}.new")  # also a folder tha
 def sound_state(folder: Path) -> Iterator[str]:
     """Move aside what is of a wrong kind in the state folder, such as a folder in place of a file; yield messages."""
     yield from with_right_kinds(folder, STATE_FILES, STATE_FOLDERS)
-    yield from with_right_kinds(folder / AUDIT_FOLDER, ("*",))
+    for inner in (AUDIT_FOLDER, DRAINS):
+        yield from with_right_kinds(folder / inner, ("*",))

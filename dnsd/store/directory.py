@@ -135,6 +135,7 @@ class Files:
     problems: tuple[Problem, ...] = ()
     limit: SizeLimit = field(default=UNLIMITED, compare=False)  # with which they were read
     seq: int = field(default=0, compare=False)  # of a fleet's state: the last message that they include
+    epoch: str = field(default="", compare=False)  # of that state
 
     def by_key(self) -> Mapping[str, SourceFile]:
         """The files by the keys of their objects."""

@@ -28,10 +28,10 @@ class ReplicaState:
             self._db.close()
             raise
 
-    def objects(self, prefix: str) -> Iterator[KeptObject]:
-        """The objects whose subjects begin with `prefix`, by account and subject."""
+    def objects(self, prefix: str, account: str | None = None) -> Iterator[KeptObject]:
+        """The objects whose subjects begin with `prefix`, of all accounts or of one, by account and subject."""
         with sqlite_errors(self._path), closing(self._db.cursor()) as cursor:
-            yield from read_objects(cursor, self._table, self._path, prefix=prefix)
+            yield from read_objects(cursor, self._table, self._path, account=account, prefix=prefix)
 
     def value(self, account: str, subject: str) -> bytes | None:
         """The value of an object; None without it."""

@@ -49,6 +49,7 @@ class FileChange:
     text: str | bytes | None  # None: remove the file, or the folder with all its content
     modified: int
     template: str | None = None  # a new file gets the owner and mode of this one
+    guard: int = 0  # of a file that stands for an object of a fleet: the number of its guard, when this was drawn up
 
 
 @dataclass(frozen=True, slots=True)

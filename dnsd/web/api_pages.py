@@ -34,9 +34,9 @@ OTHER_METHOD = "other"  # one label for all unknown methods, as clients can inve
 
 async def serve_api(control: Control, sock: socket.socket) -> None:
     """Serve until cancelled."""
-    service, log, folder = ControlService(control), control.setup.log, control.setup.state.folder
+    service, log = ControlService(control), control.setup.log
     api = _Counting(await in_thread(partial(api_app, service, log.error)), control.publisher.counts)
-    dashboard = await in_thread(partial(dashboard_app, service, folder, log.error))  # compiles templates
+    dashboard = await in_thread(partial(dashboard_app, service, control.sessions, log.error))  # compiles templates
     app = HostCheck(
         _ApiOrDashboard(api, dashboard),
         partial(host_rules, control, "api"),

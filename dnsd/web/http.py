@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from dnsd.api.access import HOLDERS, PRESENCE
+from dnsd.api.connection import HOLDERS, PRESENCE
 from dnsd.api.envelope import refusal
 from dnsd.control.certificates import NoPairError
 from dnsd.manage.refusal import Reason, refused

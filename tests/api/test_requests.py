@@ -547,6 +547,9 @@ class Broken:
         self._error = error
         self.tokens = tokens
 
+    async def catch_up(self) -> None:
+        """Nobody else changes tokens."""
+
     @property
     def loaded(self) -> Any:
         raise self._error

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from dnsd.fleet.heads import AccountState
@@ -56,16 +57,16 @@ class State:
         await self.commit({META: b'{"epoch":"%s","schema":1,"level":1}' % epoch.encode()})
         return self
 
-    def drawn_up(self, values: Mapping[str, bytes | None], **guards: Mapping[str, int]) -> Commit:
+    def drawn_up(self, values: Mapping[str, bytes | None], **others: Any) -> Commit:
         """The commit that gives objects these values."""
         writes = [ObjectWrite(subject, self.values.get(subject), value) for subject, value in values.items()]
         accounts = {account_of_subject(subject) for subject in values}
         states = {account: self.accounts.get(account, AccountState()) for account in accounts}
-        return Commit(str(uuid4()), b'{"action":"test"}', writes, states, **guards)
+        return Commit(str(uuid4()), b'{"action":"test"}', writes, states, **others)
 
-    async def commit(self, values: Mapping[str, bytes | None], **guards: Mapping[str, int]) -> None:
+    async def commit(self, values: Mapping[str, bytes | None], **others: Any) -> None:
         """Commit these values."""
-        commit = self.drawn_up(values, **guards)
+        commit = self.drawn_up(values, **others)
         self.accounts |= await self.writer.commit(commit)
         for subject, value in values.items():
             self.values.pop(subject, None)

@@ -60,7 +60,7 @@ class FollowingStore(ControlStore):
         while self._node is None:
             await asyncio.sleep(0.01)
         with suppress(DnsdError):
-            return await Writer(self._link, give_up_s=0.3).guard(ALL_STATE)
+            return await Writer(self.link, give_up_s=0.3).guard(ALL_STATE)
         return 0
 
 
@@ -170,8 +170,11 @@ class Fleet:
 
 
 def _is_stopped(thread: Path) -> bool:
-    """Whether a thread stands still, by its folder in /proc."""
-    return (thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+    """Whether a thread stands still, or has ended, by its folder in /proc."""
+    try:
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def _said(line: str) -> None:

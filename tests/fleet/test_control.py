@@ -138,6 +138,7 @@ def test_without_servers_changes_are_refused_and_answers_go_on(api: ControlApi, 
         status, code, message = api.refused("PATCH", f"{MAPS}/{found}", {"enabled": False})
         assert (status, code) == (503, 1015), message
         assert "the fleet's servers do not answer" in message
+        assert api.call("PATCH", f"{MAPS}/{found}", {"enabled": False}).headers["retry-after"] == "5"
         assert edge.addresses("www.example.com") == api.ask("www.example.com") == ["203.0.113.7"]
         assert api.result("GET", f"{MAPS}/{found}")["enabled"] is True
     finally:

@@ -18,14 +18,17 @@ import pytest
 
 from dnsd.fleet import control_store, op_journal
 from dnsd.fleet.control_store import ControlStore
+from dnsd.fleet.edge_record import EdgeRecord, edge_subject
 from dnsd.fleet.follower import FleetFollower
+from dnsd.fleet.level import NEWEST_LEVEL
 from dnsd.fleet.link import NoAnswerError
 from dnsd.fleet.op_journal import OpJournal
+from dnsd.fleet.subjects import NAMES_GUARD, SPACE_GUARD
 from dnsd.fleet.writer import Writer
 from dnsd.manage.state_names import FLEET_OP
 from dnsd.store import write as write_module
 from dnsd.store.kept_file import ASIDE
-from dnsd.store.port import Op, Seen, StaleError, Store, StoreAwayError
+from dnsd.store.port import ChangeTooLargeError, Op, Seen, StaleError, Store, StoreAwayError
 from dnsd.store.write import FileChange
 from tests.contract.test_store import FILES, LATER, ONE, THEN, TWO, Witnessed, octets, opened, run, texts, written
 from tests.fleet.holdings import Fleet
@@ -88,9 +91,11 @@ def test_of_two_controls_one_goes_on(fleet: Fleet, case: str) -> None:
 
 ZONES = ["acme/zones/x.example.yaml", "globex/zones/y.example.yaml"]
 MASTERS = ["acme/zones/m.example.zone", "globex/zones/n.example.zone"]
+MANY = "".join(f"- {{{{name: n{n}, type: A, content: 192.0.2.1}}}}\n" for n in range(3000))
 NEIGHBOURS: dict[str, tuple[list[str], str]] = {
     "maps": ([ONE, TWO], "# {}\n"),
     "records": (ZONES, "id: x\nrecords:\n- {{name: '@', type: A, content: 192.0.2.{}}}\npaused: false\n"),
+    "records of large zones": (ZONES, f"id: x\nrecords:\n{MANY}- {{{{name: '@', type: A, content: 192.0.2.{{}}}}}}\n"),
     "master files": (MASTERS, "@ A 192.0.2.{}\n"),
 }
 
@@ -113,12 +118,41 @@ def test_controls_write_different_accounts_at_once(fleet: Fleet, case: str) -> N
     run(work())
 
 
+def test_a_control_that_catches_up_sees_what_others_have_written(fleet: Fleet) -> None:
+    async def work() -> None:
+        writer, reader = fleet.store(ControlStore), fleet.store(ControlStore)
+        await seen_with(reader, FILES)
+        for number in range(20):
+            files: dict[str, str | None] = {**FILES, ONE: f"# {number}\n"}
+            await written(writer, await opened(writer), {ONE: f"# {number}\n"})
+            await reader.catch_up()
+            assert texts(await reader.look(None)) == octets(files)
+
+    run(work())
+
+
+def test_at_a_later_level_nothing_shared_is_written(fleet: Fleet) -> None:
+    async def work() -> None:
+        store = fleet.store(ControlStore)
+        await seen_with(store, FILES)
+        subject = edge_subject("e1")
+        await store.write_shared(subject, lambda old: EdgeRecord("U").packed(), Op())
+        store._in_force.take(None, b'{"epoch":"e","level":%d}' % (NEWEST_LEVEL + 1))
+        with pytest.raises(OSError, match="upgrade this node"):
+            await store.write_shared(subject, lambda old: EdgeRecord("U", 3).packed(), Op())
+        assert store.shared_value(subject) == EdgeRecord("U").packed()
+
+    run(work())
+
+
 def test_a_change_too_large_for_one_batch_changes_nothing(fleet: Fleet) -> None:
     async def work() -> None:
         store, witnessed = fleet.store(), Witnessed()
         seen = await opened(store)
         many: dict[str, str | None] = {f"acme/zones/z{number}.example.yaml": "records: []\n" for number in range(1000)}
-        with pytest.raises(OSError, match="too many for one change"):
+        with pytest.raises(
+            ChangeTooLargeError, match=r"1,000 objects with .* at most 994 objects with 16,000,000 octets"
+        ):
             await written(store, seen, many, op=Op(evidence=witnessed.evidence))
         assert witnessed.events == []
         assert await opened(store) == seen
@@ -332,3 +366,24 @@ def test_a_note_that_no_server_knows_any_more_is_moved_aside(fleet: Fleet, monke
         assert await written(after, now, {ONE: "# newer\n"})
 
     run(work())
+
+
+def test_both_guards_are_asked_for_at_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With servers far away, each question is a delay of the change."""
+    real, asked, all_asked = ControlStore._last, set[str](), asyncio.Event()
+
+    async def last(store: ControlStore, subject: str) -> int:
+        asked.add(subject)
+        if len(asked) == 2:
+            all_asked.set()
+        await all_asked.wait()
+        return await real(store, subject)
+
+    async def work() -> None:
+        store = fleet.store()
+        seen = await opened(store)
+        monkeypatch.setattr(ControlStore, "_last", last)
+        assert texts(await written(store, seen, {ONE: "# new\n"}))[ONE] == b"# new\n"
+
+    run(work())
+    assert asked == {NAMES_GUARD, SPACE_GUARD}

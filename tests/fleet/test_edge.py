@@ -124,7 +124,7 @@ def test_an_export_has_each_octet_and_each_time(source: FleetSource, root: RootF
 def content(folder: Path) -> dict[str, tuple[bytes, float]]:
     return {
         str(file.relative_to(folder)): (file.read_bytes(), file.stat().st_mtime)
-        for file in folder.rglob("*")
+        for file in folder.rglob("[!.]*")
         if file.is_file()
     }
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import dns.message
 import pytest
 
 from dnsd.fleet.root import RootFolder, load_root
+from tests.fleet.nats_servers import free_ports
 from tests.fleet.servers import NatsServer, free_servers, running
 from tests.limits import HANG_S
 from tests.live.server import Dnsd
@@ -25,6 +27,7 @@ PAGE = (ROOT / "docs" / "fleet.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 SETTINGS = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 LISTEN = re.compile(r"^listen: .*$", re.MULTILINE)
+JOIN = re.compile(r"(0\.0\.0\.0|192\.0\.2\.1):8443")
 STEPS = """fleet has the keys of a new fleet.
 
 Next:
@@ -43,8 +46,8 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def folder_of_node(folder: Path, root: RootFolder, identity: str, accounts: Path | None) -> Path:
-    """A folder with a node's identity and the settings of the page, of which only addresses are others."""
+def folder_of_node(folder: Path, root: RootFolder, identity: str, accounts: Path | None = None) -> Path:
+    """A folder with a node's identity, if it has one, and the settings of the page, of which addresses are others."""
     section, control, edge = SETTINGS
     alone = f"default_addresses: [198.51.100.1]\nnameservers: [ns1.example]\n{section}"
     text = alone if accounts else control if identity.startswith("controls/") else edge
@@ -53,7 +56,10 @@ def folder_of_node(folder: Path, root: RootFolder, identity: str, accounts: Path
     text = (
         LISTEN.sub('listen: ["127.0.0.1:0"]', text).replace("user: dnsd\n", "").replace("127.0.0.1:8053", "127.0.0.1:0")
     )
-    shutil.copytree(root.folder / identity, folder / "identity")
+    text = JOIN.sub(f"127.0.0.1:{free_ports(1)[0]}", text)
+    folder.mkdir()
+    if identity:
+        shutil.copytree(root.folder / identity, folder / "identity")
     (folder / "dnsd.yaml").write_text(text.replace("127.0.0.1:9153", "127.0.0.1:0"))
     if accounts:
         shutil.copytree(accounts, folder / "accounts")
@@ -61,7 +67,7 @@ def folder_of_node(folder: Path, root: RootFolder, identity: str, accounts: Path
 
 
 def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
-    init, start, send, export, edge, serve, accept, renew, revoke = BLOCKS
+    init, start, send, export, push, settings, code, join, serve, accept, edge, leave, renew, revoke = BLOCKS
     for server in free_servers(3):
         init = init.replace(f"=192.0.2.{int(server.name[1:]) + 1}", f"={server.host}:{server.port}")
     made = shell(init, tmp_path)
@@ -80,14 +86,29 @@ def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
         sent = shell(send, source)
         assert (sent.returncode, sent.stdout) == (0, "17 new, 0 changed, 0 removed\n"), sent.stderr
         assert shell(export, source).stdout == "17 files\n"
+        control, pop = folder_of_node(tmp_path / "node", root, "controls/control"), tmp_path / "pop"
+        with Dnsd(control / "dnsd.yaml") as running_control:
+            assert " api\n" in running_control.stdout.text()
+            made = shell(code, control)
+            assert made.returncode == 0, made.stderr
+            folder_of_node(pop, root, "")
+            assert "CODE" in join
+            joined = shell(join.replace("CODE", made.stdout.strip()), pop)
+            assert (joined.returncode, joined.stderr) == (0, "")
+            assert joined.stdout.endswith("Next:\n  dnsd serve -c dnsd.yaml\n")
+            assert serve == "dnsd serve -c dnsd.yaml\n"
+            with Dnsd(pop / "dnsd.yaml") as server:
+                query = dns.message.make_query("www.example.com", "A")
+                for one in (server, running_control):
+                    assert "203.0.113.10" in str(dns.message.from_wire(one.udp(query.to_wire())))
+            left = shell(leave, control)
+            assert (left.returncode, "dnsd fleet revoke FOLDER --edge U" in left.stdout) == (0, True), left.stderr
+        assert shell(push, source).stdout == "0 new, 0 changed, 0 removed\n"
+        assert shell(settings, source).stdout == "0 settings changed\n"
+        assert "default_addresses" in (source / "settings.yaml").read_text()
+        assert shell("dnsd fleet level -c dnsd.yaml", source).stdout == "level 2\n"
         assert shell(edge, tmp_path).stdout == "fleet/edges/pop-1\n"
         assert_renews(edge, tmp_path / "fleet" / "edges" / "pop-1", "fleet/edges/pop-1\n")
-        pop = folder_of_node(tmp_path / "pop", root, "edges/pop-1", None)
-        assert serve == "dnsd serve -c dnsd.yaml\n"
-        with Dnsd(pop / "dnsd.yaml") as server:
-            query = dns.message.make_query("www.example.com", "A")
-            assert "203.0.113.10" in str(dns.message.from_wire(server.udp(query.to_wire())))
-        control = folder_of_node(tmp_path / "node", root, "controls/control", None)
         checked = shell("dnsd check -c dnsd.yaml", control)
         assert (checked.returncode, "the accounts are those of the fleet" in checked.stdout) == (0, True), (
             checked.stderr
@@ -96,9 +117,6 @@ def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
         assert (explained.returncode, "DNSD_DATA=FOLDER" in explained.stderr) == (1, True)
         explained = shell(f"DNSD_DATA={source / 'copy'} dnsd explain www.example.com -c dnsd.yaml", control)
         assert "203.0.113.10" in explained.stdout, explained.stderr
-        with Dnsd(control / "dnsd.yaml") as server:
-            assert "203.0.113.10" in str(dns.message.from_wire(server.udp(query.to_wire())))
-            assert " api\n" in server.stdout.text()
         assert shell(accept, source).stdout == "accepted: edges serve it within a minute\n"
         before = (servers[0].folder / "cert.pem").read_bytes()
         assert shell(renew, tmp_path).stdout == "renewed fleet/servers/n1\n"
@@ -106,8 +124,8 @@ def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
         servers[0].reload()
         control = tmp_path / "fleet" / "controls" / "control"
         assert "`dnsd fleet renew fleet control`" in PAGE
-        assert_renews("dnsd fleet renew fleet control", control, "renewed fleet/controls/control\n")
-        for name in ("cert.pem", "user.jwt"):
+        assert_renews("dnsd fleet renew fleet control", control, "renewed fleet/controls/control\n", ["issuer.pem"])
+        for name in ("cert.pem", "issuer.pem", "user.jwt"):
             shutil.copy(control / name, source / "identity" / name)
         assert shell(send, source).stdout == "0 new, 0 changed, 0 removed\n"
         nobody = shell("dnsd fleet renew fleet nobody", tmp_path)
@@ -121,13 +139,13 @@ def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
         assert (again.returncode, again.stdout) == (1, "n1: done\nn2: no answer\nn3: no answer\n"), again.stderr
 
 
-def assert_renews(command: str, folder: Path, said: str) -> None:
-    """A command in a root folder's parent replaces a node's certificate and JWT, and keeps its key."""
+def assert_renews(command: str, folder: Path, said: str, others: Collection[str] = ()) -> None:
+    """A command in a root folder's parent replaces a node's certificate and JWT, and other files, but keeps its key."""
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     time.sleep(1)  # a JWT has its time in seconds
     assert shell(command, folder.parents[2]).stdout == said
     after = {file.name: file.read_bytes() for file in folder.iterdir()}
-    assert {name for name, octets in after.items() if octets != before[name]} == {"cert.pem", "user.jwt"}
+    assert {name for name, octets in after.items() if octets != before[name]} == {"cert.pem", "user.jwt", *others}
 
 
 def test_a_terminal_shows_what_to_do_next(tmp_path: Path) -> None:

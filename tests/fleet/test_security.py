@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import socket
@@ -16,18 +17,35 @@ from typing import Any
 
 import nats.errors
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from nats.aio.msg import Msg
 
-from dnsd.fleet import access
+from dnsd.errors import DnsdError
+from dnsd.fleet import access, edge_list
+from dnsd.fleet.admission import Admission
+from dnsd.fleet.ask_service import USUAL, WITHIN_S, AskService
 from dnsd.fleet.certificates import NODE_LIFE, pem, request_of, root_authority
 from dnsd.fleet.identity import Papers, load_identity, make_identity, renew_identity
 from dnsd.fleet.issuer import load_issuer
+from dnsd.fleet.join_code import parse_code
 from dnsd.fleet.jwt import signed_jwt
+from dnsd.fleet.link import Link, NoAnswerError
 from dnsd.fleet.nkeys import Nkey, NkeyKind
+from dnsd.fleet.node import edge_node
+from dnsd.fleet.papers_talk import PapersRefusedError, RenewalQuestion, join_question, parse_papers
+from dnsd.fleet.renewal import asked_papers
 from dnsd.fleet.root import RootFolder, RootFolderError, load_root
 from dnsd.fleet.send_accounts import send_accounts
 from dnsd.fleet.server_file import ROUTES_ABOVE
+from dnsd.net.strangers import Allowances
+from tests.fleet.edges import FILES, FleetSource, urls_of
+from tests.fleet.gates import Gate, gate
 from tests.fleet.servers import (
     Client,
+    NatsServer,
     connected,
     control_folder,
     make_stream,
@@ -41,7 +59,15 @@ from tests.limits import HANG_S
 pytestmark = pytest.mark.xdist_group("fleet-security")
 CREATE = "hub.create.edge-e1.dnsd.s.>"
 API = "$JS.API"
-STATE = {"dnsd.s.meta": b"meta", "dnsd.s.o.acme.account": b"account", "dnsd.c.token.one": b"secret"}
+PEM = Encoding.PEM
+UNSIGNED = json.dumps({"v": 1, "code": "0" * 64, "request": "x", "signature": ""}).encode() + b"\n"
+STATE = {
+    "dnsd.s.meta": b"meta",
+    "dnsd.s.o.acme.account": b"account",
+    "dnsd.c.token.one": b"secret",
+    "dnsd.c.session.one": b"secret",
+    "dnsd.c.x.pending.acme.one": b"secret",
+}
 CONNECT = {"server_id": "NEVIL", "name": "evil", "cluster": "dnsd", "tls_required": True}  # of a server
 OWN_CONSUMER = {"name": "edge-e1", "ack_policy": "none", "mem_storage": True, "filter_subject": "dnsd.s.>"}
 
@@ -121,6 +147,29 @@ def test_an_edge_reads_the_state_and_reports(world: World) -> None:
     world.run(test)
 
 
+def test_a_control_hears_beats(world: World) -> None:
+    async def test(control: Client, edge: Client, other: Client) -> None:
+        beats = await control.connection.subscribe(access.BEAT)
+        await control.connection.publish(access.BEAT, b"beat")
+        assert (await beats.next_msg(HANG_S)).data == b"beat"
+        assert control.errors == []
+
+    world.run(test)
+
+
+def test_an_edge_that_sends_a_large_message_is_cut(world: World) -> None:
+    async def test(control: Client, edge: Client, other: Client) -> None:
+        statuses = await control.connection.subscribe("dnsd.edge.*.status")
+        await control.connection.flush()
+        edge.connection._max_payload = 1024 * 1024  # an attacker's client has no limit of its own
+        await edge.connection.publish("dnsd.edge.e1.status", b"x" * (access.MAX_PAYLOAD + 1))
+        await edge.is_closed.wait()
+        await other.connection.publish("dnsd.edge.e2.status", b"x" * access.MAX_PAYLOAD)
+        assert (await statuses.next_msg(HANG_S)).subject == "dnsd.edge.e2.status"
+
+    world.run(test)
+
+
 @pytest.mark.parametrize(
     "changes", [{"name": "edge-e2"}, {"durable_name": "edge-e1"}, {"ack_policy": "explicit"}], ids=str
 )
@@ -146,6 +195,11 @@ def test_an_edge_may_shape_its_own_consumer(world: World, changes: dict[str, Any
         "dnsd.s.o.acme.account",
         "dnsd.s.meta",
         "dnsd.c.token.one",
+        "dnsd.c.tokens",
+        "dnsd.c.session.one",
+        "dnsd.c.x.pending.acme.one",
+        "dnsd.c.x.brake.one",
+        "dnsd.c.lease.pending.one",
         "dnsd.c.op.one",
         "dnsd.log.audit.acme.one",
         "dnsd.beat",
@@ -153,6 +207,8 @@ def test_an_edge_may_shape_its_own_consumer(world: World, changes: dict[str, Any
         "dnsd.edge.e2.status",
         "hub.ask.e2",
         "hub.get.dnsd.c.token.one",
+        "hub.get.dnsd.c.session.one",
+        "hub.get.dnsd.c.x.pending.acme.one",
         "hub.create.edge-e1",
         "hub.create.edge-e1.dnsd.c.>",
         "hub.create.edge-e1.>",
@@ -166,6 +222,9 @@ def test_an_edge_may_shape_its_own_consumer(world: World, changes: dict[str, Any
         f"{API}.STREAM.UPDATE.DNSD",
         f"{API}.DIRECT.GET.DNSD",
         f"{API}.DIRECT.GET.DNSD.dnsd.c.token.one",
+        f"{API}.DIRECT.GET.DNSD.dnsd.c.session.one",
+        f"{API}.CONSUMER.CREATE.DNSD.shared-c1",
+        f"{API}.CONSUMER.MSG.NEXT.DNSD.shared-c1",
         f"{API}.CONSUMER.CREATE.DNSD.edge-e1.dnsd.s.>",
         f"{API}.CONSUMER.DURABLE.CREATE.DNSD.edge-e1",
         f"{API}.CONSUMER.LIST.DNSD",
@@ -195,6 +254,11 @@ def test_an_edge_publishes_nothing_else(world: World, subject: str) -> None:
         "dnsd.s.meta",
         "dnsd.c.>",
         "dnsd.c.token.one",
+        "dnsd.c.tokens",
+        "dnsd.c.session.one",
+        "dnsd.c.x.pending.acme.one",
+        "dnsd.c.x.brake.one",
+        "dnsd.c.lease.pending.one",
         "dnsd.log.>",
         "dnsd.ask.*",
         "dnsd.edge.*.status",
@@ -222,6 +286,7 @@ def test_an_edge_hears_nothing_else(world: World, subject: str) -> None:
         ({"filter_subject": "dnsd.c.>"}, 10131),
         ({"filter_subject": ">"}, 10131),
         ({"filter_subject": "dnsd.c.token.one"}, 10131),
+        ({"filter_subject": "", "filter_subjects": ["dnsd.c.token.>", "dnsd.c.session.>"]}, 10137),
         ({"filter_subject": ""}, 10131),
         ({"filter_subject": "", "filter_subjects": ["dnsd.s.>", "dnsd.c.>"]}, 10137),
         ({"name": "", "durable_name": "edge-e2"}, 10017),
@@ -255,7 +320,10 @@ def test_a_push_consumer_of_an_edge_changes_nothing(world: World, target: str) -
     world.run(test)
 
 
-@pytest.mark.parametrize("target", ["dnsd.s.o.acme.account", "dnsd.c.token.one", "dnsd.log.audit.evil", "dnsd.beat"])
+TARGETS = ["dnsd.s.o.acme.account", "dnsd.c.token.one", "dnsd.c.session.two", "dnsd.log.audit.evil", "dnsd.beat"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("request_subject", [CREATE, "hub.next.edge-e1", "hub.get.dnsd.s.meta", "hub.ask.e1"])
 def test_a_reply_subject_of_an_edge_changes_nothing(world: World, request_subject: str, target: str) -> None:
     async def test(control: Client, edge: Client, other: Client) -> None:
@@ -613,3 +681,227 @@ def three_replicas(root: RootFolder) -> int:
                         return 1 + len(made["cluster"]["replicas"])
 
     return run(test())
+
+
+# Questions for papers
+
+
+def question_of(identity: Path, name: str = "e1") -> bytes:
+    own = load_identity(identity)
+    return RenewalQuestion(request_of(name, own.key.private), (identity / "cert.pem").read_bytes()).packed()
+
+
+@pytest.fixture
+def filled(server: NatsServer, source: FleetSource) -> FleetSource:
+    source.send(FILES)
+    return source
+
+
+def bounded(test: Coroutine[Any, Any, None]) -> None:
+    async def within() -> None:
+        async with asyncio.timeout(HANG_S):
+            await test
+
+    run(within())
+
+
+async def subjects_of(control: Client) -> dict[str, Any]:
+    """All objects, but for the markers of commits."""
+    found = (await control.ask(f"{API}.STREAM.INFO.DNSD", {"subjects_filter": ">"}))["state"]["subjects"]
+    return {subject: number for subject, number in found.items() if not subject.startswith("dnsd.c.op.")}
+
+
+def rsa_request() -> bytes:
+    key = rsa.generate_private_key(65537, 2048)
+    return x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, SHA256()).public_bytes(PEM)
+
+
+@pytest.mark.usefixtures("filled")
+def test_malformed_questions_change_nothing(root: RootFolder) -> None:
+    identity = new_edge(root, "e1")
+    chain = (identity / "cert.pem").read_text()
+    request = request_of("e1", load_identity(identity).key.private).decode()
+    refused: list[tuple[bytes, str]] = [
+        (b"", "not JSON"),
+        (b"[" * 10_000, "not JSON"),
+        (b"[]", "not an object"),
+        (b'{"v":2}', "another version"),
+        (b'{"v":1}', "no request"),
+        (json.dumps({"v": 1, "request": 5, "chain": chain}).encode(), "no request"),
+        (json.dumps({"v": 1, "request": request}).encode(), "no chain"),
+        (json.dumps({"v": 1, "request": "é\u0000", "chain": chain}).encode(), "not a certificate request"),
+        (json.dumps({"v": 1, "request": request[:-50], "chain": chain}).encode(), "not a certificate request"),
+        (json.dumps({"v": 1, "request": rsa_request().decode(), "chain": chain}).encode(), "needs an Ed25519 key"),
+        (json.dumps({"v": 1, "request": request, "chain": ""}).encode(), "not a certificate in PEM"),
+        (json.dumps({"v": 1, "request": request, "chain": chain * 3}).encode(), "does not lead to the fleet's root"),
+    ]
+
+    async def test() -> None:
+        async with (
+            gate(root) as control,
+            connected(root, control_folder(root)) as watch,
+            connected(root, identity) as edge,
+        ):
+            control.asks._allowances = Allowances(1000, 1.0)
+            before = await subjects_of(watch)
+            for payload, words in refused:
+                answer = json.loads((await edge.connection.request("hub.ask.e1", payload, timeout=HANG_S)).data)
+                assert words in answer["refused"], payload[:80]
+            assert await subjects_of(watch) == before
+            assert "chain" in json.loads((await ask_papers(edge, identity)).data)
+
+    bounded(test())
+
+
+async def ask_papers(edge: Client, identity: Path) -> Any:
+    return await edge.connection.request("hub.ask.e1", question_of(identity), timeout=HANG_S)
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_flood_of_questions_is_bounded_and_keeps_no_edge_from_its_papers(
+    root: RootFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewed: list[str] = []
+    real = Admission.renew
+
+    async def renew(admission: Admission, name: str, *rest: Any) -> Papers:
+        renewed.append(name)
+        return await real(admission, name, *rest)
+
+    monkeypatch.setattr(Admission, "renew", renew)
+    evil, good = new_edge(root, "e1"), new_edge(root, "e2")
+
+    async def test() -> None:
+        node = edge_node(good, urls_of(root), lambda: 100)
+        async with gate(root) as control, connected(root, evil) as edge:
+            payload, inbox = question_of(evil), edge.connection.new_inbox()
+
+            is_over = asyncio.Event()
+
+            async def flood() -> None:
+                while not is_over.is_set():
+                    for _ in range(200):
+                        await edge.connection.publish("hub.ask.e1", payload, reply=inbox)
+                    await edge.connection.flush(HANG_S)
+
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            flooding = asyncio.create_task(flood())
+            for _ in range(3):
+                while True:
+                    with suppress(NoAnswerError):
+                        assert (await asked_papers(node, load_identity(good))).jwt
+                        break
+                assert len(control.asks._tasks) <= 2
+            while edge.connection.stats["out_msgs"] < 20_000:
+                await asyncio.sleep(0.02)
+            is_over.set()
+            await flooding
+            allowed = USUAL + 1 + (loop.time() - began) * USUAL / WITHIN_S
+            assert renewed.count("e2") == 3
+            assert 1 <= renewed.count("e1") <= allowed
+        await node.line.close()
+
+    bounded(test())
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_consumer_aimed_at_questions_asks_nothing(root: RootFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    evil, good = new_edge(root, "e1"), new_edge(root, "e2")
+    begun: list[str] = []
+    real = AskService._answer
+
+    async def answer(service: AskService, admission: Admission, link: Link, edge: str, message: Any) -> None:
+        begun.append(edge)
+        await real(service, admission, link, edge, message)
+
+    monkeypatch.setattr(AskService, "_answer", answer)
+
+    async def test() -> None:
+        node = edge_node(good, urls_of(root), lambda: 100)
+        async with gate(root) as control, connected(root, evil) as edge:
+            config = OWN_CONSUMER | {"deliver_subject": "dnsd.ask.e2"}
+            assert "error" not in await edge.ask(CREATE, {"stream_name": "DNSD", "config": config})
+            link = await control.node.line.link()
+            reply = "$JS.ACK.DNSD.edge-e1.1.1.1.1764400000000000000.0"  # of what a consumer sends
+            aimed = Msg(link.client, "dnsd.ask.e2", reply, question_of(good, "e2"))
+            control.asks._take(None, link, aimed)  # type: ignore[arg-type]
+            assert control.asks._tasks == {}
+            await asked_papers(node, load_identity(good))
+            assert begun == ["e2"]
+        await node.line.close()
+
+    bounded(test())
+
+
+# The port for codes
+
+
+async def guess(gate: Gate, secret: bytes, identity: Path, source: str) -> Papers:
+    """What a stranger without a good code does. Raises PapersRefusedError, and OSError without an answer."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    place: dict[str, Any] = {"local_addr": (source, 0), "ssl_shutdown_timeout": 1}
+    reader, writer = await asyncio.open_connection("127.0.0.1", gate.port, ssl=context, **place)
+    try:
+        if not await reader.readline():
+            raise ConnectionError("closed")
+        writer.write(join_question(secret, request_of("e9", load_identity(identity).key.private)).packed())
+        return parse_papers(await reader.readline())
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_stranger_guesses_no_secret_and_keeps_nobody_out(root: RootFolder) -> None:
+    stranger = new_edge(root, "e9")  # an edge in wrong hands, too, has no more than others
+
+    async def test() -> None:
+        async with gate(root) as control, connected(root, control_folder(root)) as watch:
+            code = parse_code(await control.code("pop-1"))
+            before = await subjects_of(watch)
+            guesses = [bytes(16), code.secret[::-1], *(os.urandom(16) for _ in range(18))]
+            said: list[str] = []
+            for one in guesses:
+                try:
+                    await guess(control, one, stranger, "127.0.0.1")
+                except (DnsdError, OSError) as error:
+                    said.append(str(error) if isinstance(error, PapersRefusedError) else "closed")
+            assert said == [edge_list.UNKNOWN_CODE] * 10 + ["closed"] * 10
+            assert await subjects_of(watch) == before
+            assert (await guess(control, code.secret, stranger, "127.0.0.2")).jwt  # with the code: it is who has it
+            assert not [one for one in control.said if any(secret.hex() in one for secret in [*guesses, code.secret])]
+            assert len([one for one in control.said if "an edge was not let in" in one]) == 1  # a line in ten seconds
+
+    bounded(test())
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"GET / HTTP/1.1\n", "not JSON"),
+        (b'{"v":1,"code":"00","request":"x","signature":""}\n', "no digest of a code"),
+        (b'{"v":1,"code":5,"request":"x"}\n', "no code"),
+        (b'{"v":9}\n', "another version"),
+        (UNSIGNED, "not a certificate request"),
+    ],
+)
+@pytest.mark.usefixtures("filled")
+def test_a_stranger_that_asks_nonsense_is_told_so(root: RootFolder, line: bytes, words: str) -> None:
+    async def test() -> None:
+        async with gate(root) as control, connected(root, control_folder(root)) as watch:
+            before = await subjects_of(watch)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            reader, writer = await asyncio.open_connection("127.0.0.1", control.port, ssl=context)
+            await reader.readline()
+            writer.write(line)
+            assert words in json.loads(await reader.readline())["refused"]
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+            assert await subjects_of(watch) == before
+
+    bounded(test())

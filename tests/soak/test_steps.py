@@ -120,7 +120,7 @@ async def read_all(world: Scheduling, secret: str, steps: Steps, life: Life) -> 
     dataset = life.service.loaded.dataset
     zone_id = next(one.id for one in dataset.zones.values() if one.name_text == "agora.example")
     api = httpx.ASGITransport(api_app(life.service, failed.append))
-    pages = httpx.ASGITransport(dashboard_app(life.service, world.state, failed.append))
+    pages = httpx.ASGITransport(dashboard_app(life.service, life.control.sessions, failed.append))
     bearer = {"Authorization": f"Bearer {secret}"}
     async with (
         httpx.AsyncClient(transport=api, base_url=f"http://127.0.0.1{BASE}", headers=bearer, timeout=HANG_S) as client,

@@ -15,6 +15,7 @@ COUNTED = {  # gauges of numbers of objects
     "dnsd_source_ok",
     "dnsd_accounts_held",
     "dnsd_fleet_problems",
+    "dnsd_fleet_edges",
     "dnsd_pending_changes",
     "dnsd_guard_refused",
     "dnsd_guard_waiting_names",

@@ -127,6 +127,12 @@ FORMS: dict[str, tuple[str, str, Any]] = {
     ),
     "a control": ("role: control\nfleet: {servers: 'tls://192.0.2.1'}\napi: {listen: '::1'}", "role", "control"),
     "an edge": ("role: edge\nfleet: {servers: 'tls://192.0.2.1'}", "role", "edge"),
+    "a port for edges": ("fleet: {servers: 'tls://a', join: {listen: '[::]:8443'}}", "fleet.join.listen", "[::]:8443"),
+    "URLs for edges": (
+        "fleet: {servers: 'tls://a', join: {listen: '::', urls: 'tls://c1.example, tls://c2.example:1'}}",
+        "fleet.join.urls",
+        ["tls://c1.example", "tls://c2.example:1"],
+    ),
     "a resolver": ("resolver: 192.0.2.53", "resolver", ["192.0.2.53:53"]),
     "resolvers": ('resolver: ["[::1]:5300", "127.0.0.1:54"]', "resolver", ["[::1]:5300", "127.0.0.1:54"]),
     "version": ("version: 9.18", "version", "9.18"),
@@ -199,6 +205,12 @@ WRONG: dict[str, tuple[str, int, str]] = {
         "is not a server of a fleet, such as tls://",
     ),
     "a server with a path": ("fleet: {servers: ['tls://192.0.2.1:4222/x']}", 19, "is not a server of a fleet"),
+    "a port for edges without an address": ("fleet: {servers: 'tls://192.0.2.1', join: {}}", 37, "is missing"),
+    "a URL for edges without TLS": (
+        "fleet: {servers: 'tls://192.0.2.1', join: {listen: '::', urls: ['http://c.example']}}",
+        65,
+        "is not a server of a fleet, such as tls://",
+    ),
     "a resolver by name": ("resolver: [dns.example.net]", 12, "the address of a resolver, such as 127.0.0.1"),
     "a resolver at port 0": ("resolver: ['127.0.0.1:0']", 12, "the address of a resolver"),
     "five resolvers": ("resolver: 192.0.2.1, 192.0.2.2, 192.0.2.3, 192.0.2.4, 192.0.2.5", 1, "4"),
@@ -249,6 +261,12 @@ def test_an_edge_has_no_api(tmp_path: pathlib.Path) -> None:
     fleet = "role: edge\nfleet: {servers: ['tls://192.0.2.1']}\n"
     with pytest.raises(InvalidDataError, match=r"dnsd\.yaml:4:1: api: an edge has no API"):
         load(tmp_path, f"{MINIMAL}{fleet}api: {{listen: 127.0.0.1}}\n")
+
+
+def test_an_edge_lets_nobody_in(tmp_path: pathlib.Path) -> None:
+    fleet = "role: edge\nfleet:\n  servers: ['tls://192.0.2.1']\n  join: {listen: 127.0.0.1}\n"
+    with pytest.raises(InvalidDataError, match=r"fleet\.join: an edge lets nobody in: a control does"):
+        load(tmp_path, f"{MINIMAL}{fleet}")
 
 
 @pytest.mark.parametrize("line", ["default_addresses: []", "default_addresses: [198.51.100.0/24]", "data: accounts"])

@@ -49,7 +49,7 @@ class Folder:
         self.loa = LoaDocuments(folder)
         self.audit = AuditLog(folder / "audit.log")
         self.reports: list[str] = []
-        self.acts = Acts(folder, self.audit, self.reports.append)
+        self.acts = Acts(folder, self.audit, self.tokens, self.reports.append)
         self.token, _ = self.tokens.create(name="north", now=NOW, accounts=[ACME])
         self.tokens.create(name="south", now=NOW, parent=self.token)
         self.loa.add(ACME, "letter.pdf", b"%PDF-", NOW, LETTER)
@@ -87,7 +87,7 @@ class Folder:
 
     def outcomes(self) -> list[str]:
         """After a start."""
-        Acts(self.folder, self.audit, self.reports.append).settle()
+        Acts(self.folder, self.audit, TokenFile(self.folder), self.reports.append).settle()
         return [str(one["outcome"]) for one in self.audit.read(LogQuery(100)).entries]
 
 

@@ -20,7 +20,7 @@ from dnsd.manage.service import Actor
 from dnsd.store.directory import FileKind
 from dnsd.store.files_edit import FilesEdit
 from dnsd.store.folder import read_file
-from dnsd.store.port import Op, Seen, StoreAwayError
+from dnsd.store.port import ChangeTooLargeError, Op, Seen, StoreAwayError
 from tests.limits import HANG_S
 from tests.stores import MemoryEngine, MemoryStore
 from tests.unit.control.scheduling import ACME, FILES, SALE, SHOP, Life, Scheduling
@@ -208,3 +208,37 @@ def test_a_batch_of_which_nothing_is_known_is_not_made_again(
         edit_map(draft, ACME, SALE, MapChange(ips=["203.0.113.9"]))
 
     world.run(work)
+
+
+REFUSALS = [
+    (StoreAwayError("the servers do not answer", 5), Reason.AWAY, 5, "the servers do not answer"),
+    (ChangeTooLargeError("1,200 objects; at most 994"), Reason.TOO_LARGE, None, "1,200 objects; at most 994"),
+    (OSError(28, "No space left on device"), Reason.NO_ROOM, None, "the files cannot be written: No space left"),
+]
+
+
+@pytest.mark.parametrize(("error", "reason", "retry_after_s", "words"), REFUSALS, ids=lambda one: str(one)[:20])
+def test_a_refusal_says_why_nothing_was_written_and_when_to_try_again(
+    world: Scheduling,
+    engine: MemoryEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    error: OSError,
+    reason: Reason,
+    retry_after_s: int | None,
+    words: str,
+) -> None:
+    before = text_of(engine)
+
+    async def write(store: MemoryStore, seen: Seen, edit: FilesEdit, op: Op) -> Seen:
+        raise error
+
+    monkeypatch.setattr(MemoryStore, "write", write)
+
+    async def work(life: Life) -> None:
+        with pytest.raises(RefusedError, match=words) as found:
+            await life.service.change(actor(world), "map.edit", addressed("203.0.113.9"))
+        assert [fault.reason for fault in found.value.faults] == [reason]
+        assert found.value.retry_after_s == retry_after_s
+
+    world.run(work)
+    assert text_of(engine) == before

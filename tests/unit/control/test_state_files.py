@@ -17,7 +17,7 @@ from dnsd.dashboard.sessions import Sessions
 from dnsd.manage.audit_entries import Entry, Outcome
 from dnsd.manage.audit_search import LogQuery
 from dnsd.manage.brake import Book
-from dnsd.manage.drain_file import DrainFile
+from dnsd.manage.drain_files import DrainFiles
 from dnsd.manage.drains import Drain, book_of
 from dnsd.manage.history import Provenance
 from dnsd.manage.traffic import Traffic
@@ -120,7 +120,8 @@ async def keep_all(life: Life) -> None:
     await control.publisher.save()  # to the log
     await control.current.keep_first_good()
     await control.brake.keep(Book(released={"files": time.time() + 3_600}))
-    DrainFile(state).save(book_of([Drain(SHOP, "acme/maps/shop", ACME, ("203.0.113.1",), 3, 60, 1, 1.0, 2.0)]))
+    drained = Drain(SHOP, "acme/maps/shop", ACME, ("203.0.113.1",), 3, 60, 1, 1.0, 2.0)
+    DrainFiles(state).save(book_of([drained]), [ACME])
     (prefix,) = control.current.loaded.dataset.accounts[ACME].prefixes
     service.validations.keep(prefix, Validation(checked_at="2026-11-29T12:00:00Z"), [prefix])
     service.loa.add(ACME, "loa.pdf", b"%PDF-1.7", NOW)
@@ -133,7 +134,7 @@ async def keep_all(life: Life) -> None:
     files = TrafficFiles(state)
     files.save(files.all(traffic))
     token, secret = service.tokens.create(name="carol", now=NOW)
-    Sessions(state, service.tokens).begin(token, secret, NOW)
+    Sessions(control.sessions, service.tokens).begin(token, secret, NOW)
     await life.control.brake.record("reload.forced", "for the audit log", Outcome.OK)
     entry = Entry(at=NOW, token=token, client="", action="token.edit", object="tokens/x", outcome=Outcome.OK)
     control.acts.begin(entry, f"tokens/{token.id}")
@@ -163,7 +164,6 @@ def test_all_files_are_for_their_owner_alone(sound: Scheduling) -> None:
             "first_seen",
             "journal",
             "brake.json",
-            "drains.json",
         ),
         *("observed", "validations", "audit.log", "traffic_hour", "traffic_day", "traffic_week"),
     }
@@ -183,7 +183,7 @@ def start(world: Scheduling) -> None:
         await control.keeper.save_new()
         for problem in TrafficFiles(world.state).load(Traffic()):
             world.lines.append(problem)
-        Sessions(world.state, service.tokens, world.lines.append)
+        assert control.sessions.begun() is not None
         for object_id in service.history.objects(ACME):
             for version in service.history.versions(object_id):
                 service.history.text(object_id, version.version)

@@ -62,7 +62,7 @@ def test_dashboard_says_after_a_change_that_no_worker_serves_it(
         if is_served:
             monkeypatch.setattr(life.control.publisher, "late", lambda revision: [])
         _, token = life.service.tokens.create(name="operator", now=datetime.now(UTC))
-        transport = httpx.ASGITransport(app=dashboard_app(life.service, life.world.state, life.world.lines.append))
+        transport = httpx.ASGITransport(app=dashboard_app(life.service, life.control.sessions, life.world.lines.append))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=HANG_S) as client:
             sign_in = {"token": token, "form_secret": secret_of(await client.get("/sign-in"))}
             assert (await client.post("/sign-in", data=sign_in)).status_code == 303

@@ -84,4 +84,4 @@ def test_entries_of_one_request_are_one_change() -> None:
 
 
 def test_every_action_of_the_log_s_areas_has_words() -> None:
-    assert {action.partition(".")[0] for action in PHRASES} == AREAS.keys() | {"brake"}
+    assert {action.partition(".")[0] for action in PHRASES} == AREAS.keys() | {"brake", "edge"}
