@@ -44,7 +44,7 @@ def versions_of(files: Iterable[SourceFile]) -> dict[str, str]:
 
 
 def version_of(file: SourceFile) -> str:
-    """The version of a file; that of an unusable one is like no other."""
+    """The version of a file; that of an unusable one has no digest."""
     digest = file.content.digest.hex() if file.problem is None else "unusable"
     return f"{digest} {object_subject(file.key, file.kind).removeprefix(OBJECTS)}"
 
@@ -55,10 +55,11 @@ def note_of(epoch: str, seq: int, files: Files) -> RevisionNote:
 
 
 def write_note(folder: Path, note: RevisionNote) -> None:
-    """Write a note into a folder. Raises OSError."""
+    """Write a note into a folder, without unusable objects. Raises OSError."""
     head = json.dumps({"v": VERSION, "epoch": note.epoch, "seq": note.seq})
+    usable = [one for one in note.versions.values() if DIGEST.match(one)]
     with replacing(folder / FILE_NAME, mode=0o644) as out:
-        out.write("".join(f"{line}\n" for line in (head, *sorted(note.versions.values(), key=_place))).encode("ascii"))
+        out.write("".join(f"{line}\n" for line in (head, *sorted(usable, key=_place))).encode("ascii"))
 
 
 def read_note(folder: Path) -> RevisionNote | None:

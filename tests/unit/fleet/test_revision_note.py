@@ -36,6 +36,13 @@ def test_a_note_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert len((tmp_path / FILE_NAME).read_text().splitlines()) == 3
 
 
+def test_an_unusable_object_is_not_noted(tmp_path: Path) -> None:
+    unusable = replace(ZONE, problem=Problem(ZONE.key, (), "is defined twice"))
+    note = note_of("e", 7, Files("fleet", ("öst",), (MAP,)))
+    write_note(tmp_path, note._replace(versions=versions_of([MAP, unusable])))  # as both folder and fleet have it
+    assert read_note(tmp_path) == note
+
+
 def test_a_version_is_that_of_kind_and_content() -> None:
     assert version_of(replace(MAP, path="/other", modified=9)) == version_of(MAP)
     assert version_of(replace(ZONE, kind=FileKind.ZONE_MASTER)) != version_of(ZONE)
