@@ -93,7 +93,7 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
                 await call.read(lambda: call.json)
             reply = await route.answer(call)
             late = [NOT_SERVED] if route.changes and service.late() else []
-            late += await late_edges(service) if waits else []
+            late += await late_edges(service, by_operator=by_operator) if waits else []
             if (notes := [*call.notes, *watch.notes, *late]) and isinstance(reply, Reply):
                 reply = replace(reply, messages=[*reply.messages, *notes])
             rendered = response(reply, route.status)

@@ -83,7 +83,7 @@ def waits_for_edges(asked: str | None) -> bool:
     return asked == FLEET
 
 
-async def late_edges(service: Service) -> list[str]:
-    """Wait until every healthy edge serves the last change; a message with the names of those that are late."""
+async def late_edges(service: Service, *, by_operator: bool) -> list[str]:
+    """Wait until every healthy edge serves the last change; a message of those that are late, for operators by name."""
     late = await service.fleet.late() if service.fleet else []
-    return [not_everywhere(late)] if late else []
+    return [not_everywhere(late, names=by_operator)] if late else []
