@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -20,18 +19,17 @@ from uuid import uuid4
 from dnsd.fleet.around_records import AroundRecords
 from dnsd.fleet.control_services import control_services
 from dnsd.fleet.edge_record import EDGES_PREFIX
+from dnsd.fleet.edit_commit import edit_writes, evidence_of, is_current, too_large
 from dnsd.fleet.guards import guards_of
 from dnsd.fleet.heads import AccountState
 from dnsd.fleet.intake import Flushed
 from dnsd.fleet.link import EngineRefusedError
 from dnsd.fleet.node import control_node
-from dnsd.fleet.objects import removal, replacement
 from dnsd.fleet.op_outcomes import LATER_S, OpOutcomes, WriteAttempt
 from dnsd.fleet.renewal import own_papers
 from dnsd.fleet.shared_pending import GoneError, SharedPart, SharedPending
 from dnsd.fleet.store import FleetStore
 from dnsd.fleet.subjects import ALL_STATE, NAMES_GUARD, SPACE_GUARD, account_of_subject
-from dnsd.fleet.values import MAX_VALUE, ValueFormatError
 from dnsd.fleet.writer import (
     GIVE_UP_S,
     MAX_BATCH,
@@ -47,11 +45,9 @@ from dnsd.log import Log
 from dnsd.manage.state_names import FLEET_OP
 from dnsd.process.tasks import in_thread, run_all
 from dnsd.settings.server import Settings
-from dnsd.store.directory import Files, SourceFile, account_of
 from dnsd.store.files_edit import FilesEdit, edited_files
 from dnsd.store.journal import Settle
 from dnsd.store.port import ChangeTooLargeError, Noted, Op, OvertakenError, Seen, StoreAwayError
-from dnsd.store.text_file import FileChangedError
 
 COPIED_WITHIN_S = 5.0  # what is stored, by the control's own copy
 LAGS = "this control does not have all of the fleet's state yet; nothing has changed"
@@ -181,10 +177,10 @@ class ControlStore(FleetStore):
     ) -> dict[str, AccountState]:
         """Store the commit of an edit; the new state of its accounts. Raises as `write` does."""
         heads, now = await self._copied()
-        if not await in_thread(partial(_is_current, edit, seen.files, now.files)):
+        if not await in_thread(partial(is_current, edit, seen.files, now.files)):
             raise OvertakenError(edit.touched_keys())
         guards = await self._guards(edit, seen, now)
-        writes = await in_thread(partial(self._writes, edit))
+        writes = await in_thread(partial(edit_writes, edit, self._value))
         return await self._commit(writes, heads, attempt, part, edit.touched_keys(), **guards)
 
     async def _commit(
@@ -208,10 +204,10 @@ class ControlStore(FleetStore):
         octets = sum(len(one.new or b"") for one in writes)
         others = len(accounts) + len(part.writes) + len(part.guards)
         if len(writes) + others > MOST_MESSAGES or octets > MAX_OCTETS:  # several batches are not all or nothing
-            raise ChangeTooLargeError(_too_large(len(writes), MOST_MESSAGES - others, octets))
+            raise ChangeTooLargeError(too_large(len(writes), MOST_MESSAGES - others, octets))
         states = {account: heads.get(account, AccountState()) for account in accounts}
         guards = {**rewritten, **part.guards}
-        commit = Commit(str(uuid4()), _entry(attempt.op), writes, states, guards, read, shared=part.writes)
+        commit = Commit(str(uuid4()), evidence_of(attempt.op), writes, states, guards, read, shared=part.writes)
         epoch = self._follower.place[0] if self._follower else ""
         await self._outcomes.prepare(commit.op, attempt)
         try:
@@ -342,53 +338,3 @@ class ControlStore(FleetStore):
             await self._until_copied(last)
             raise OvertakenError(edit.touched_keys())
         return {name: {one: found[one] for one in subjects} for name, subjects in guards._asdict().items()}
-
-    def _writes(self, edit: FilesEdit) -> tuple[ObjectWrite, ...]:
-        """The writes that make an edit. Raises OvertakenError if a large text is no longer in the copy, and OSError."""
-        try:
-            return tuple(self._each_write(edit))
-        except FileChangedError:
-            raise OvertakenError(edit.touched_keys()) from None
-        except ValueFormatError as error:
-            raise ChangeTooLargeError(str(error)) from None
-
-    def _each_write(self, edit: FilesEdit) -> Iterator[ObjectWrite]:
-        before = edit.before.by_key()
-        for key, file in sorted(edit.written.items()):
-            old = before.get(key)
-            moves = old is not None and old.kind is not file.kind
-            yield from replacement(file, None if moves else old, self._value)
-        for file in edit.removed.values():
-            yield from removal(file, self._value)
-
-
-def _too_large(objects: int, most: int, octets: int) -> str:
-    return (
-        f"the change is of {objects:,} objects with {octets:,} octets; a fleet stores at most {most:,} objects with "
-        f"{MAX_OCTETS:,} octets at once: divide it into several changes. Nothing has changed"
-    )
-
-
-def _entry(op: Op) -> bytes:
-    """The evidence as it is stored with the commit; if it is too large for a message, its number alone."""
-    entries = [*op.evidence.entries] if op.evidence else []
-    packed = json.dumps({"entries": entries}).encode()
-    return packed if len(packed) <= MAX_VALUE else json.dumps({"left_out": len(entries)}).encode()
-
-
-def _is_current(edit: FilesEdit, seen: Files | None, now: Files | None) -> bool:
-    """Whether what an edit touches is as it was before it, and its accounts as the caller has seen them.
-
-    Rules are about whole accounts: two edits of different objects may break one together.
-    """
-    if seen is None or now is None:
-        return False
-    found, before, touched = now.by_key(), edit.before.by_key(), edit.touched_keys()
-    if any(found.get(key) != before.get(key) for key in touched):
-        return False
-    pairs = ((seen, {*map(account_of, touched)}), (edit.before, edit.gone_accounts))
-    return all(_files_of(files, accounts) == _files_of(now, accounts) for files, accounts in pairs)
-
-
-def _files_of(files: Files, accounts: Set[str]) -> list[SourceFile]:
-    return [file for file in files.files if account_of(file.key) in accounts] if accounts else []
