@@ -28,6 +28,7 @@ from dnsd.store.port import Op
 EACH_S = 1.0  # between two beats
 ANSWERED_S = 10.0  # a control whose copy was whole this long ago is not ready
 MAX_UNREAD = 2 * MAX_EDGES  # statuses that wait to be read; others are dropped
+HEARD_S = 2.5  # in which each healthy edge has told something
 MAX_UNREAD_OCTETS = 32 * 1024 * 1024
 
 
@@ -39,6 +40,7 @@ class ControlEdges:
         self._table = EdgeTable()
         self._unread = dict[str, str]()  # records that this version cannot read, with the reasons
         self._refreshing = asyncio.Lock()
+        self._heard_from = time.monotonic()  # since when edges are heard
 
     async def run(self) -> None:
         """Send beats and take statuses, until cancelled."""
@@ -51,6 +53,7 @@ class ControlEdges:
     async def _over(self, link: Link) -> None:
         """Work over one connection, until it has ended. Raises NoAnswerError, and OSError if records cannot be read."""
         statuses = await link.listen(STATUSES, self._take, messages=MAX_UNREAD, octets=MAX_UNREAD_OCTETS)
+        self._heard_from = time.monotonic()
         try:
             while not link.is_closed:
                 self._table.forget(time.monotonic())
@@ -98,6 +101,8 @@ class ControlEdges:
     async def late(self) -> list[str]:
         """The healthy edges that do not serve yet what this control has written, after WAITED_S; empty if none."""
         end = time.monotonic() + WAITED_S
+        while time.monotonic() < min(self._heard_from + HEARD_S, end):  # at first, an edge may not be known yet
+            await asyncio.sleep(JUDGED_S)
         epoch, seq = self._written
         while not self._table.is_everywhere(epoch, seq, now := time.monotonic()):
             if now >= end:

@@ -135,6 +135,27 @@ def test_the_late_edges_are_named(server: NatsServer, monkeypatch: pytest.Monkey
     run(test())
 
 
+def test_a_control_that_begins_to_listen_first_hears_the_edges(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_edges, "WAITED_S", 3.0)
+
+    async def test() -> None:
+        async with line_to(server.url) as line, line_to(server.url) as other:
+            store, link = OwnCopy(line), await other.link()
+            store.written.note("e", [101])
+            async with edges_of(store) as edges:
+                waiting = asyncio.create_task(edges.late())
+                number = 0
+                while not waiting.done():
+                    number += 1
+                    await link.publish(status_subject("slow"), status(number, 100).packed())
+                    await asyncio.sleep(2 * SPACING_S)
+                assert await waiting == ["slow"]
+
+    run(test())
+
+
 def test_what_an_edge_aims_at_statuses_is_passed_over(server: NatsServer) -> None:
     async def test() -> None:
         async with line_to(server.url) as line, line_to(server.url) as other:
