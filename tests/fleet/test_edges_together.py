@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import dns.flags
 import dns.message
 
 from dnsd.errors import DnsdError
@@ -92,7 +91,6 @@ def answers(server: Dnsd, names: set[str]) -> dict[tuple[str, str], str]:
             query = dns.message.make_query(name, kind)
             query.id = 1
             reply = dns.message.from_wire(server.tcp(query.to_wire()))
-            assert reply.flags & dns.flags.AA
             for section in (reply.answer, reply.authority, reply.additional):
                 section.sort()  # RRsets; rotated records compare equal
             found[name, kind] = "\n".join(sorted(reply.to_text().splitlines()))
@@ -157,6 +155,7 @@ def test_edges_answer_alike_after_servers_were_killed(tmp_path: Path) -> None:
         edges.append(stack.enter_context(folders[2].serving()))  # a new one
         with Dnsd(alone(changing.source, tmp_path)) as standalone:
             wanted = answers(standalone, changing.names)
+            assert all("\nflags QR AA" in text for text in wanted.values())  # an edge may lack a new zone for a moment
             for edge in edges:
                 deadline = time.monotonic() + HANG_S
                 while (found := answers(edge.server, changing.names)) != wanted:
