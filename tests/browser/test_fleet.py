@@ -85,7 +85,8 @@ def api(root: RootFolder, tmp_path: Path) -> Iterator[ControlApi]:
     with NatsServer(root, root.servers[0]):
         with ThreadPoolExecutor() as threads:  # Playwright has an event loop in this one
             threads.submit(FleetSource(root, tmp_path).send, dict(FILES)).result()
-        with ControlApi(root, tmp_path / "control").running() as api:
+            control = threads.submit(ControlApi, root, tmp_path / "control").result()
+        with control.running() as api:
             assert isinstance(api, ControlApi)
             yield api
 
