@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dnsd.fleet.root import RootFolder
-from tests.fleet.edges import EdgeFolder, FleetSource
+from tests.fleet.edges import FILES, EdgeFolder, FleetSource
 from tests.fleet.servers import NatsServer, new_root
 
 
@@ -31,3 +31,10 @@ def source(root: RootFolder, tmp_path: Path) -> FleetSource:
 @pytest.fixture
 def folder(root: RootFolder, tmp_path: Path) -> EdgeFolder:
     return EdgeFolder(root, tmp_path / "edge")
+
+
+@pytest.fixture
+def filled(server: NatsServer, source: FleetSource) -> FleetSource:
+    """The source, of which the fleet has all."""
+    source.send(FILES)
+    return source

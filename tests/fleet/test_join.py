@@ -38,11 +38,11 @@ from dnsd.fleet.renewal import asked_papers
 from dnsd.fleet.root import RootFolder
 from dnsd.fleet.subjects import join_subject
 from tests.fleet.edges import FILES, SETTINGS, Edge, EdgeFolder, FleetSource, urls_of
+from tests.fleet.fleets import run
 from tests.fleet.gates import gate, joined
 from tests.fleet.nats_servers import free_ports, needs_nats_server
 from tests.fleet.servers import NatsServer, connected, control_folder, make_stream, new_edge, new_root
 from tests.fleet.test_renewal import age, wait_for
-from tests.limits import HANG_S
 from tests.live.server import Dnsd
 
 pytestmark = needs_nats_server
@@ -54,20 +54,6 @@ OLDER = "this control changes no edges: the fleet has level 2, and this version 
 @pytest.fixture
 def root(tmp_path: Path) -> RootFolder:
     return new_root(tmp_path, controls=("c1", "c2"))
-
-
-@pytest.fixture
-def filled(server: NatsServer, source: FleetSource) -> FleetSource:
-    source.send(FILES)
-    return source
-
-
-def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(HANG_S):
-            await test()
-
-    asyncio.run(bounded())
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -102,7 +88,7 @@ def test_a_code_makes_one_machine_an_edge_once(root: RootFolder, tmp_path: Path)
             async with fetched_state(control.node) as state:  # all sums of the state are right
                 assert len(state.files.files) == len(FILES)
 
-    run(test)
+    run(test())
 
 
 @pytest.mark.usefixtures("filled")
@@ -125,7 +111,7 @@ def test_of_two_controls_one_redeems_a_code(root: RootFolder) -> None:
         for node in nodes:
             await node.line.close()
 
-    run(test)
+    run(test())
 
 
 @pytest.mark.usefixtures("filled")
@@ -142,7 +128,7 @@ def test_an_old_code_is_refused(root: RootFolder, tmp_path: Path, monkeypatch: p
                 await joined(code, tmp_path / "identity")
             assert await control.record("pop-1") is None
 
-    run(test)
+    run(test())
 
 
 @pytest.mark.usefixtures("filled")
@@ -168,10 +154,10 @@ def test_a_name_in_use_is_refused(root: RootFolder, tmp_path: Path, folder: Edge
             await EdgeList(node.line, "c1").offer(os.urandom(16), EdgeOffer("e1"))
         await node.line.close()
 
-    run(test)
+    run(test())
     with folder.serving() as edge:
         edge.becomes("www.ost.example", ["203.0.113.7"])
-        run(with_a_living_edge)
+        run(with_a_living_edge())
 
 
 @pytest.mark.usefixtures("filled")
@@ -206,7 +192,7 @@ def test_papers_that_are_there_stay_unless_they_are_to_be_replaced(root: RootFol
             await joined(other, empty)
             await let_in(root, empty)
 
-    run(test)
+    run(test())
 
 
 @pytest.mark.usefixtures("filled")
@@ -223,7 +209,7 @@ def test_what_fails_late_leaves_nothing(root: RootFolder, tmp_path: Path, monkey
                 await joined(await control.code("pop-1"), place)
             assert [*place.parent.iterdir()] == []
 
-    run(test)
+    run(test())
 
 
 @needs_root
@@ -246,7 +232,7 @@ def test_root_gives_the_folder_to_its_user(root: RootFolder, tmp_path: Path) -> 
             await joined(await control.code("pop-2"), place, is_again=True)
             assert owners(place) == {SERVICE}
 
-    run(test)
+    run(test())
 
 
 @needs_root
@@ -300,7 +286,7 @@ def test_a_folder_that_cannot_be_replaced_uses_up_no_code(
             await joined(code, place)
             await let_in(root, place)
 
-    run(test)
+    run(test())
 
 
 @pytest.mark.usefixtures("filled")
@@ -320,7 +306,7 @@ def test_papers_that_were_put_aside_come_back(root: RootFolder, tmp_path: Path) 
             assert [*place.parent.iterdir()] == [place]
             await let_in(root, place)
 
-    run(test)
+    run(test())
 
 
 @pytest.mark.usefixtures("filled")
@@ -347,7 +333,7 @@ def test_a_control_older_than_the_level_changes_no_edges(
             assert await control.record("e1") == EdgeRecord(identity.key.public)
             await node.line.close()
 
-    run(test)
+    run(test())
 
 
 # Whom a machine asks
@@ -401,7 +387,7 @@ def test_an_impostor_hears_nothing(root: RootFolder, tmp_path: Path, who: str) -
             assert b"".join(impostor.heard) == b""
             await let_in(root, tmp_path / "identity")
 
-    run(test)
+    run(test())
 
 
 @pytest.mark.usefixtures("filled")
@@ -436,7 +422,7 @@ def test_what_a_control_in_wrong_hands_hears_lets_nobody_else_in(root: RootFolde
 
             await impostor.serve(join)
 
-    run(test)
+    run(test())
 
 
 @pytest.mark.usefixtures("filled")
@@ -450,7 +436,7 @@ def test_a_code_of_another_fleet_is_refused(root: RootFolder, tmp_path: Path) ->
                 await joined(code.text(), tmp_path / "identity")
             assert not (tmp_path / "identity").exists()
 
-    run(test)
+    run(test())
 
 
 def test_nobody_at_the_place_of_a_code_is_said(tmp_path: Path, root: RootFolder, filled: FleetSource) -> None:
@@ -461,7 +447,7 @@ def test_nobody_at_the_place_of_a_code_is_said(tmp_path: Path, root: RootFolder,
             await joined(code, tmp_path / "identity")
         assert [*tmp_path.glob("*identity*")] == []
 
-    run(test)
+    run(test())
 
 
 def test_a_stream_in_which_codes_would_live_for_ever_is_refused(root: RootFolder, server: NatsServer) -> None:
@@ -473,7 +459,7 @@ def test_a_stream_in_which_codes_would_live_for_ever_is_refused(root: RootFolder
             await EdgeList(node.line, "c1").offer(os.urandom(16), EdgeOffer("e1"))
         await node.line.close()
 
-    run(test)
+    run(test())
 
 
 # The commands, at a control that runs

@@ -10,7 +10,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -42,30 +42,17 @@ from dnsd.fleet.node import FleetNode, control_node, edge_node
 from dnsd.fleet.papers_talk import PapersRefusedError
 from dnsd.fleet.renewal import PapersKeeper, asked_papers, own_papers
 from dnsd.fleet.root import RootFolder
-from tests.fleet.edges import BUTIK, FILES, POOL, Edge, EdgeFolder, FleetSource, urls_of
+from tests.fleet.edges import BUTIK, POOL, Edge, EdgeFolder, FleetSource, urls_of
+from tests.fleet.fleets import run
 from tests.fleet.gates import Gate, gate, joined
 from tests.fleet.nats_servers import needs_nats_server
-from tests.fleet.servers import NatsServer, control_folder, new_edge
+from tests.fleet.servers import control_folder, new_edge
 from tests.fleet.test_edge_start import status
 from tests.limits import HANG_S
 
 pytestmark = needs_nats_server
 MAP = "öst/maps/butik 1.yaml"
 SHORT = timedelta(seconds=12)
-
-
-@pytest.fixture
-def filled(server: NatsServer, source: FleetSource) -> FleetSource:
-    source.send(FILES)
-    return source
-
-
-def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(HANG_S):
-            await test()
-
-    asyncio.run(bounded())
 
 
 def age(root: RootFolder, identity: Path, *, days: float = 0, life: timedelta = NODE_LIFE) -> None:
@@ -154,7 +141,7 @@ def test_an_edge_goes_on_under_traffic_while_its_papers_change(
             await asyncio.to_thread(work)
             assert await control.record("e1") == EdgeRecord(first.key.public)
 
-    run(test)
+    run(test())
 
 
 def test_an_edge_whose_papers_end_answers_on_and_joins_again_without_a_restart(
@@ -181,7 +168,7 @@ def test_an_edge_whose_papers_end_answers_on_and_joins_again_without_a_restart(
                 await asyncio.to_thread(edge.becomes, "www.ost.example", POOL)
                 await asyncio.to_thread(wait_for, lambda: status(folder)["reasons"] == [])
 
-    run(test)
+    run(test())
 
 
 def test_an_edge_of_the_root_folder_is_renewed_and_refused_once_it_has_left(
@@ -218,7 +205,7 @@ def test_an_edge_of_the_root_folder_is_renewed_and_refused_once_it_has_left(
             await node.line.close()
             assert await control.record("e1") == EdgeRecord(before.key.public)
 
-    run(test)
+    run(test())
 
 
 @pytest.mark.usefixtures("filled")
@@ -237,7 +224,7 @@ def test_an_edge_with_a_ring_before_its_key_is_known_keeps_the_ring(root: RootFo
             assert await control.edges.leave("e1") == placed
             assert await control.record("e1") is None
 
-    run(test)
+    run(test())
 
 
 @pytest.mark.usefixtures("filled")
@@ -251,7 +238,7 @@ def test_an_edge_that_is_not_due_becomes_known_soon(root: RootFolder, folder: Ed
                     await asyncio.sleep(0.05)
                 assert await control.record("e1") == EdgeRecord(key)
 
-    run(test)
+    run(test())
 
 
 # What a control is asked
@@ -298,7 +285,7 @@ def test_papers_go_to_the_edge_of_the_name_alone(root: RootFolder) -> None:
                 await asked_papers(refusal, twin)
             await refusal.line.close()
 
-    run(test)
+    run(test())
 
 
 @pytest.mark.usefixtures("filled")
@@ -311,7 +298,7 @@ def test_without_a_control_an_edge_is_told_that_nobody_answers(root: RootFolder)
             await asked_papers(node, identity)
         await node.line.close()
 
-    run(test)
+    run(test())
 
 
 # What a node takes
@@ -364,7 +351,7 @@ def test_a_control_renews_its_own_papers_also_once_they_have_expired(
         assert not any(said), said
         assert load_identity(folder).key.public == own.key.public
 
-    run(test)
+    run(test())
 
 
 def test_a_control_whose_authority_ends_says_so(root: RootFolder, filled: FleetSource) -> None:
@@ -389,7 +376,7 @@ def test_a_control_whose_authority_ends_says_so(root: RootFolder, filled: FleetS
         await node.line.close()
         assert load_identity(folder).expires == short < end
 
-    run(test)
+    run(test())
 
 
 def test_a_control_whose_authority_has_ended_goes_on_and_says_so(root: RootFolder, filled: FleetSource) -> None:
@@ -421,7 +408,7 @@ def test_a_control_whose_authority_has_ended_goes_on_and_says_so(root: RootFolde
         for line in (node.line, control.node.line):
             await line.close()
 
-    run(test)
+    run(test())
 
 
 # A connection with renewed papers
@@ -450,7 +437,7 @@ def test_another_connection_takes_over_and_loses_no_answer(root: RootFolder) -> 
         await second.ask("$JS.API.INFO")
         await node.line.close()
 
-    run(test)
+    run(test())
 
 
 @pytest.mark.usefixtures("filled")
@@ -470,4 +457,4 @@ def test_papers_with_which_no_server_lets_in_keep_the_connection(root: RootFolde
         await first.ask("$JS.API.INFO")
         await node.line.close()
 
-    run(test)
+    run(test())

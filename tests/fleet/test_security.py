@@ -41,11 +41,10 @@ from dnsd.fleet.root import RootFolder, RootFolderError, load_root
 from dnsd.fleet.send_accounts import send_accounts
 from dnsd.fleet.server_file import ROUTES_ABOVE
 from dnsd.net.strangers import Allowances
-from tests.fleet.edges import FILES, FleetSource, urls_of
+from tests.fleet.edges import urls_of
 from tests.fleet.gates import Gate, gate
 from tests.fleet.servers import (
     Client,
-    NatsServer,
     connected,
     control_folder,
     make_stream,
@@ -689,12 +688,6 @@ def three_replicas(root: RootFolder) -> int:
 def question_of(identity: Path, name: str = "e1") -> bytes:
     own = load_identity(identity)
     return RenewalQuestion(request_of(name, own.key.private), (identity / "cert.pem").read_bytes()).packed()
-
-
-@pytest.fixture
-def filled(server: NatsServer, source: FleetSource) -> FleetSource:
-    source.send(FILES)
-    return source
 
 
 def bounded(test: Coroutine[Any, Any, None]) -> None:
