@@ -22,7 +22,7 @@ export PYTHONDONTWRITEBYTECODE :=
 help:
 	@echo "make serve    run the server on $(CONFIG), 127.0.0.1:5300"
 	@echo "make fleet    run a fleet on loopback, and show what to try: 3 nats-servers, 2 controls, 3 edges"
-	@echo "make check    ruff, mypy, and the tests of structure and units, in a minute and a half"
+	@echo "make check    ruff, mypy, and the fast tests of structure and units, in a minute and a half"
 	@echo "make test     run all tests"
 	@echo "make test-browser  test the dashboard in Debian's Chromium (part of make test if Chromium is installed)"
 	@echo "make test-clients  install the TypeScript client, build OpenTofu with Cloudflare's provider, lego and Pebble, and run them against the server"
@@ -45,7 +45,7 @@ fleet: $(VENV)/.test
 
 # tests/structure runs ruff and mypy, too.
 check: $(VENV)/.test
-	@$(BIN)/python -m pytest -q -n 2 tests/structure tests/unit
+	@$(BIN)/python -m pytest -q -n 3 -m "not slow" tests/structure tests/unit
 
 # First the tests that may share the cores, four at a time, as most wait for a server; then the dashboard in a browser;
 # then the tests of floods and shares, alone; then the tests of answers again, with the loop that needs no compiler.

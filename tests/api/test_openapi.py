@@ -23,7 +23,7 @@ from tests.api.test_access import FILES
 from tests.limits import examples
 from tests.live.server import PROJECT
 
-EXAMPLES = examples(3, 12)  # random requests per operation, in addition to about 40 systematic ones
+EXAMPLES = examples(1, 12)  # random requests per operation, in addition to about 40 systematic ones
 FUZZING_S = 600  # generous: only to end a hanging test
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 

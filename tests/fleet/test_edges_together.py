@@ -21,7 +21,7 @@ from tests.limits import HANG_S, IS_LONG
 from tests.live.server import Dnsd
 
 pytestmark = needs_nats_server
-CHANGES = 400 if IS_LONG else 24
+CHANGES = 400 if IS_LONG else 16
 KINDS = ("A", "AAAA", "SOA", "NS", "TXT", "HTTPS")
 
 

@@ -64,7 +64,7 @@ def assert_read_as_from_nothing(found: ZoneText, text: str) -> None:
     assert dict(found.records.repeats()) == {}
 
 
-@settings(max_examples=examples(100, 1_500))
+@settings(max_examples=examples(60, 1_500))
 @given(any_texts(), any_texts(), any_texts(), st.randoms(use_true_random=False))
 def test_any_text_is_read_again_as_from_nothing(one: str, other: str, third: str, random: random.Random) -> None:
     reading = Reading(16, 64)
@@ -80,7 +80,7 @@ def test_any_text_is_read_again_as_from_nothing(one: str, other: str, third: str
         text = "".join((*lines[:start], *more[of_more : of_more + 2], *lines[stop:]))
 
 
-@settings(max_examples=examples(300, 5_000))
+@settings(max_examples=examples(150, 5_000))
 @given(
     st.lists(st.integers(0, 9_999), min_size=1, max_size=3, unique=True),
     st.sampled_from(((4, 8), (8, 16), (10, 40), (20, 50))),

@@ -159,7 +159,7 @@ def random_edit(zone: Zone, written: int, new: list[Record], random: Random, *, 
     return RecordEdit(removed, replaced, tuple(fresh[len(replaced) :]))
 
 
-@settings(max_examples=examples(500, 1_500))
+@settings(max_examples=examples(250, 1_500))
 @given(texts(), st.lists(new_records(), max_size=5), st.randoms(use_true_random=False))
 def test_any_edit_of_any_text(text: str, new: list[Record], random: Random) -> None:
     found = parse_zone_text(text, EXAMPLE)

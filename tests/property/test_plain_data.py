@@ -126,7 +126,7 @@ def mutated(draw: st.DrawFn) -> tuple[str, str]:
     return rtype, text
 
 
-@settings(max_examples=examples(2_000, 20_000))
+@settings(max_examples=examples(1_000, 20_000))
 @given(mutated())
 @example(("A", ""))
 @example(("TXT", ""))

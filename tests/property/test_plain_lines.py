@@ -168,7 +168,7 @@ def assert_read_alike(text: str) -> None:
         assert contents(parse_zone_text(text, EXAMPLE)) == known
 
 
-@settings(max_examples=examples(500, 1_500))
+@settings(max_examples=examples(250, 1_500))
 @given(texts())
 @example("a 60 A 192.0.2.1\nb 60 A 192.0.2.1\n$ORIGIN x\nb 60 A 192.0.2.1\n 60 A 192.0.2.1\n")
 @example("$TTL 60\na CNAME b\nc CNAME b\n$TTL 90\nd CNAME b\n$ORIGIN x\ne CNAME b\n")

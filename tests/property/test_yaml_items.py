@@ -234,7 +234,7 @@ def seen(text: str, found: ReadZone) -> tuple[Any, ...]:
     return found.zone, list(found.rows), found.problems, placed
 
 
-@settings(max_examples=examples(200, 10_000), deadline=None)
+@settings(max_examples=examples(60, 10_000), deadline=None)
 @given(texts())
 @example("records:\n  - {name: a, type: TXT, content: 'x\n  - {name: a, type: A, content: 192.0.2.1}\n    y'}\n")
 @example("x: 'a\nrecords:\n  - {name: a, type: A, content: 192.0.2.1}\n'\n")
@@ -365,7 +365,7 @@ def edits(draw: st.DrawFn, rows: int) -> ItemEdit:
 CHANGES = [dict, lambda keys: keys | {"paused": "true"}, lambda keys: keys | {"soa": {"refresh": "7"}, "id": None}]
 
 
-@settings(max_examples=examples(150, 10_000), deadline=None)
+@settings(max_examples=examples(80, 10_000), deadline=None)
 @given(texts(12), st.data())
 def test_an_edit_of_items_is_that_of_the_whole_text(text: str, data: st.DataObject) -> None:
     before = read(text)
@@ -381,7 +381,7 @@ def test_an_edit_of_items_is_that_of_the_whole_text(text: str, data: st.DataObje
     assert grouped == (after.zone.records.grouped if after.zone else None)
 
 
-@settings(max_examples=examples(150, 10_000), deadline=None)
+@settings(max_examples=examples(80, 10_000), deadline=None)
 @given(texts(), st.sampled_from(CHANGES))
 @example("records:\n- {name: ä, type: A, content: 192.0.2.1}\n# ä\n", CHANGES[1])
 @example("paused: false\r\nrecords:\r\n- {name: a, type: A, content: 192.0.2.1}\r\nid: '7'\r\n", CHANGES[1])
@@ -414,7 +414,7 @@ def test_items_that_stay_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> 
     assert (after.zone.paused, len(after.zone.records)) == (True, 62)
 
 
-@settings(max_examples=examples(100, 10_000), deadline=None)
+@settings(max_examples=examples(60, 10_000), deadline=None)
 @given(texts(), texts(), st.booleans())
 def test_records_are_taken_over_from_any_earlier_text(old: str, new: str, is_joined: bool) -> None:
     if is_joined:
@@ -422,7 +422,7 @@ def test_records_are_taken_over_from_any_earlier_text(old: str, new: str, is_joi
     assert seen(new, read(new, read(old))) == seen(new, read(new))
 
 
-@settings(max_examples=examples(100, 10_000), deadline=None)
+@settings(max_examples=examples(60, 10_000), deadline=None)
 @given(texts(40), texts(), st.integers(0, 2**30), st.sampled_from(["", "", "\ufeff"]), st.sampled_from(["", "\ufeff"]))
 def test_records_are_taken_over_from_any_earlier_blocks(old: str, other: str, at: int, mark: str, now: str) -> None:
     new = old[: at % (len(old) + 1)] + other[: at % 100] + old[at % (len(old) + 1) + at % 7 :]

@@ -11,6 +11,7 @@ import pytest
 
 from dnsd.engine.table import MAX_OVERLAY
 from tests.api.server import FILES, SETTINGS, Api
+from tests.limits import IS_LONG
 from tests.live.server import PROJECT
 from tests.packets import answers, query
 from tests.soak.changes import FEW, Changing, memory_kib
@@ -29,6 +30,8 @@ STEPS = (("a growing number of changes", ""), ("the same with the largest table 
 
 @pytest.mark.parametrize(("what", "rrl"), STEPS)
 def test_changes(tmp_path: pathlib.Path, what: str, rrl: str, scale: Scale, figures: Figures) -> None:
+    if rrl and not IS_LONG:
+        pytest.skip("takes too long: DNSD_SOAK=long")
     map_edits, record_edits, reloads, zones = scale((100, 100, 15, 50), (10_000, 10_000, 500, 2_500))
     with Api(tmp_path, settings=f"{SETTINGS}limits: {{rrl: {{{rrl}}}}}\n").running(is_forked=False) as api:
         changing = Changing(api, rrl)

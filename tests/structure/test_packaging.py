@@ -104,6 +104,7 @@ def test_image_settings_are_valid() -> None:
     assert instructions("EXPOSE")[0].split() == ["5300/udp", "5300/tcp", *(f"{port}/tcp" for port in ports)]
 
 
+@pytest.mark.slow
 def test_health_check_asks_the_server_for_an_answer(tmp_path: Path) -> None:
     assert health_check()[0] == "python"
     check = [sys.executable, *health_check()[1:]]

@@ -82,6 +82,7 @@ def test_digest_changes_with_each_file_that_a_part_is_compiled_from(name: str, t
     assert changing == {source, *depends}
 
 
+@pytest.mark.slow
 @needs_compiled
 @pytest.mark.parametrize("stale", [("dnsd.engine._table",), tuple(EXTENSIONS)], ids=["one", "all"])
 def test_part_of_other_sources_is_named_and_not_used(stale: tuple[str, ...], tmp_path: Path) -> None:

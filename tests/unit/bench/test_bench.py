@@ -249,6 +249,7 @@ def test_the_load_generator_loses_nothing_against_the_null_responder(tmp_path: P
     assert 0 < found.p50_us <= found.p99_us
 
 
+@pytest.mark.slow
 def test_a_map_edit_inside_a_worker_is_measured() -> None:
     found = _worker_edit(10)
     assert 0 < found["least"] <= found["median"] <= found["most"]

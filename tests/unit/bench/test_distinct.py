@@ -139,6 +139,7 @@ def test_first_rounds_of_all_come_before_second_rounds() -> None:
     assert [step.round for step in steps] == [0, 0, 0, 1, 1, 1]
 
 
+@pytest.mark.slow
 def test_a_small_world_is_measured_in_parts(tmp_path: Path) -> None:
     kept = tmp_path / "kept.json"
     common = [
@@ -164,6 +165,7 @@ def test_a_small_world_is_measured_in_parts(tmp_path: Path) -> None:
     assert Found.load(kept) == found
 
 
+@pytest.mark.slow
 def test_message_to_a_worker_is_measured_on_a_live_server(tmp_path: Path) -> None:
     (world,) = (one for one in WORLDS if one.name == "distinct")
     with prepared(SERVERS["dnsd"], world, 20, tmp_path) as server:

@@ -107,10 +107,11 @@ ACTS: dict[str, Callable[[Folder], None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ACTS)
 def test_a_kill_at_any_moment_leaves_one_entry_with_the_outcome(tmp_path: Path, what: str) -> None:
     seen = set()
-    for call in range(0, 1000, 1 if IS_LONG else 2):
+    for call in range(0, 1000, 1 if IS_LONG else 5):
         folder = Folder(tmp_path / str(call))
         before = folder.state()
         is_killed = killed_in(call, partial(ACTS[what], folder))

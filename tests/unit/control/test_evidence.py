@@ -115,13 +115,14 @@ def full(monkeypatch: pytest.MonkeyPatch, after: int = 0, number: int = errno.EN
 # Kills
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["a map", "a zone"])
 def test_a_kill_at_any_moment_leaves_one_entry_with_the_outcome(tmp_path: Path, what: str) -> None:
     first = Scheduling(tmp_path / "first")
     before = texts(first)
     ok = [(one, "ok") for one in OBJECTS[what]]
     outcomes = []
-    for call in range(0, 1000, 1 if IS_LONG else 3):
+    for call in range(0, 1000, 1 if IS_LONG else 7):
         world = first.copy(tmp_path / str(call))
         is_killed = killed_in(call, partial(world.run, partial(make, what=what)))
         if call % 3 == 0:  # and again, while the next start completes the entry
@@ -418,6 +419,7 @@ def test_sound_entries_of_a_damaged_journal_get_their_outcome(world: Scheduling)
     assert (world.state / "journal.made.damaged").exists()
 
 
+@pytest.mark.slow
 def test_start_goes_on_without_the_folders_of_an_unfinished_change(tmp_path: Path) -> None:
     """The account's folder was removed by hand after the kill."""
     first = Scheduling(tmp_path / "first")

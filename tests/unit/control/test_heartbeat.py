@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from dnsd.control.heartbeat import BEAT_S, Heartbeat
 
 
@@ -26,12 +28,14 @@ def beats_while_busy(busy_s: float, task_s: float) -> tuple[int, int]:
     return len(beats), sum(ended - task_s / 4 <= at <= ended for at in beats)
 
 
+@pytest.mark.slow
 def test_long_task_does_not_stop_the_heartbeat() -> None:
     beats, late = beats_while_busy(busy_s=60.0, task_s=8 * BEAT_S)
     assert beats >= 3
     assert late >= 1
 
 
+@pytest.mark.slow
 def test_endless_task_stops_the_heartbeat() -> None:
     beats, late = beats_while_busy(busy_s=2 * BEAT_S, task_s=8 * BEAT_S)
     assert 1 <= beats <= 3

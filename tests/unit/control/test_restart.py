@@ -400,6 +400,7 @@ def test_wrong_octets_with_the_right_digest_are_named(world: Scheduling, parsed:
     assert seen == anew(world)
 
 
+@pytest.mark.slow
 def test_killed_while_saving_leaves_a_start_that_is_right(world: Scheduling, tmp_path: Path) -> None:
     world.write("acme/zones/ids.example.yaml", WITH_IDS.replace("192.0.2.9", "192.0.2.99"))
     expected = shown_in(world.copy(tmp_path / "expected"))

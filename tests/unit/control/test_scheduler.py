@@ -104,12 +104,13 @@ def test_a_member_zone_and_a_restored_version_can_wait(world: Scheduling) -> Non
 # Kills
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_neither_loses_a_change_nor_makes_it_twice(tmp_path: Path) -> None:
     outcomes = []
     first = Scheduling(tmp_path / "first")
     first.schedule("map.add_ip", ip="203.0.113.7")
     second = first.schedule("map.edit", description="after", at=first.later(hours=2))
-    for call in range(0, 1000, 1 if IS_LONG else 3):
+    for call in range(0, 1000, 1 if IS_LONG else 7):
         world = first.copy(tmp_path / str(call))
         is_killed = killed_in(call, partial(world.look, hours=1))
         undo_unfinished(world.state / "journal")

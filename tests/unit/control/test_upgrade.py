@@ -164,6 +164,7 @@ def test_versions_are_read_until_they_go(world: Scheduling) -> None:
     assert damage_of(world.lines) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", [keep, edit], ids=["at the start", "in a change"])
 def test_kill_during_the_first_start_leaves_old_copies_or_the_new_list(
     tmp_path: Path, world: Scheduling, work: Callable[[Life], object]
@@ -254,6 +255,7 @@ def test_next_upgrade_reads_what_both_releases_wrote(world: Scheduling) -> None:
 # A first start without any state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_snapshot", [True, False])
 def test_kill_during_the_first_start_of_all_leaves_no_account_without_its_zones(
     tmp_path: Path, *, has_snapshot: bool

@@ -131,6 +131,7 @@ def test_number_of_examined_records_is_bounded() -> None:
     assert parts(refusal.reply) == ("FORMERR", b"", False)
 
 
+@pytest.mark.slow
 def test_noise_is_refused_with_the_parts_that_dnspython_can_read() -> None:
     rng = random.Random(6891)
     messages = [refused.message for refused in CASES.values()]

@@ -235,6 +235,7 @@ def test_a_half_filled_copy_never_takes_the_place_of_the_whole_one(replica: Repl
     replica.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(examples(12, 400)))
 def test_a_follower_that_is_behind_never_writes_a_mixture(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
@@ -295,6 +296,7 @@ def test_a_step_that_is_written_is_told_though_the_next_write_fails(
     assert [step.subjects for step in intake._steps] == [frozenset({X, head_subject("acme")})]
 
 
+@pytest.mark.slow
 def test_a_fetch_costs_each_edited_account_alike(tmp_path: Path) -> None:
     folders = count()
 

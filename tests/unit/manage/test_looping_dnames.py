@@ -48,6 +48,7 @@ def taken_in(steps: Steps[Plan], after_each: Callable[[], object] = int) -> tupl
         after_each()
 
 
+@pytest.mark.slow
 def test_plan_of_looping_dnames_is_bounded_takes_short_steps_and_says_that_names_are_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

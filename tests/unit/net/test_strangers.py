@@ -123,6 +123,7 @@ def test_what_is_too_large_or_not_a_line_is_not_answered(
     run(test())
 
 
+@pytest.mark.slow
 def test_slow_strangers_lose_their_places_and_keep_nobody_out(
     context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -567,6 +567,7 @@ def test_end_does_not_wait_for_clients_that_do_not_read() -> None:
         assert running.counts["closed", "shutdown"] == 1
 
 
+@pytest.mark.slow
 def test_busy_client_does_not_delay_the_shutdown() -> None:
     with Running(queries=10**9) as running, running.connect() as client:
         stop = threading.Event()

@@ -90,6 +90,7 @@ def test_file_and_log_are_the_last_snapshot(saved: Saved) -> None:
     assert saved.path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 def test_log_cut_at_any_octet_is_a_snapshot_that_was_served(saved: Saved) -> None:
     octets = saved.path.read_bytes()
     expected = {one.revision: essence(one) for one in saved.served}

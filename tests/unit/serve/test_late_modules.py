@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.certificates import Authority
 
 CODE = """
@@ -28,6 +30,7 @@ print(*sorted({*sys.modules} - before))
 """
 
 
+@pytest.mark.slow
 def test_pages_and_certificates_need_no_more_modules(tmp_path: Path) -> None:
     files = map(str, Authority(tmp_path).issue("dns.example.com"))
     run = subprocess.run([sys.executable, "-c", CODE, *files], capture_output=True, text=True, check=True)

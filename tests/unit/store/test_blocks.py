@@ -74,6 +74,7 @@ def test_text_of_millions_of_octets_has_many_blocks_and_an_edit_changes_one_or_t
             assert len(known - edited) in (1, 2)
 
 
+@pytest.mark.slow
 def test_blocks_of_an_edited_text_are_the_same_whether_or_not_the_blocks_before_are_known() -> None:
     lines = [f"h{number} 60 A 192.0.2.{number % 250}\n".encode() for number in range(3_000)]
     options = {"least": 200, "most": 4_000}  # some blocks end for lack of a line with ten zero bits

@@ -91,9 +91,10 @@ def edited(case: str) -> dict[str, str]:
     return {name: text for name, text in {**BEFORE, **AFTER[case]}.items() if text is not None}
 
 
+@pytest.mark.slow
 def test_first_texts_are_kept_all_or_none(tmp_path: Path) -> None:
     found = []
-    for call in range(0, 1000, 1 if IS_LONG else 6):
+    for call in range(0, 1000, 1 if IS_LONG else 9):
         texts = Texts(tmp_path / str(call))
         is_killed = killed_in(call, texts.keep, whole_file)
         found.append(texts.kept())
@@ -107,6 +108,7 @@ def test_first_texts_are_kept_all_or_none(tmp_path: Path) -> None:
     assert found == [None] * first + [BEFORE] * (len(found) - first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_old", [False, True], ids=["", "after an upgrade"])
 @pytest.mark.parametrize("case", AFTER)
 def test_change_is_kept_as_a_whole_or_not_at_all(tmp_path: Path, case: str, *, is_old: bool) -> None:
@@ -115,7 +117,7 @@ def test_change_is_kept_as_a_whole_or_not_at_all(tmp_path: Path, case: str, *, i
     if is_old:
         make_old(first.state)
     after, found = edited(case), []
-    for call in range(0, 1000, 1 if IS_LONG else 5):
+    for call in range(0, 1000, 1 if IS_LONG else 11):
         shutil.copytree(tmp_path / "first", tmp_path / str(call))
         texts = Texts(tmp_path / str(call), {})
         assert texts.kept() == BEFORE
@@ -135,6 +137,7 @@ def test_change_is_kept_as_a_whole_or_not_at_all(tmp_path: Path, case: str, *, i
     assert [one == after for one in found] == sorted(one == after for one in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("for_ever", [False, True], ids=["once", "for ever"])
 def test_full_disk_leaves_each_account_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, for_ever: bool

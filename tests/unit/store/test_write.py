@@ -282,11 +282,12 @@ def test_file_that_cannot_be_begun_leaves_nothing(disk: Disk, monkeypatch: pytes
     assert disk.everything() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_killed_process_leaves_all_or_nothing(tmp_path: Path, case: str) -> None:
     after = wanted(case, tmp_path / "after")
     outcomes = []
-    for call in range(0, 1000, 1 if IS_LONG else 2):
+    for call in range(0, 1000, 1 if IS_LONG else 3):
         disk = Disk(tmp_path / str(call))
         before = disk.visible()
         is_killed = killed_in(call, partial(disk.write, case))
@@ -304,10 +305,11 @@ def test_killed_process_leaves_all_or_nothing(tmp_path: Path, case: str) -> None
     assert len(outcomes) > 3
 
 
+@pytest.mark.slow
 def test_process_killed_during_an_undo_can_have_successors(tmp_path: Path) -> None:
     undone = 0
-    for call in range(0, 1000, 5):
-        for second in range(0, 1000, 4):
+    for call in range(0, 1000, 1 if IS_LONG else 5):
+        for second in range(0, 1000, 1 if IS_LONG else 5):
             disk = Disk(tmp_path / f"{call}-{second}")
             before = disk.visible()
             is_killed = killed_in(call, partial(disk.write, "all of these"))
@@ -401,6 +403,7 @@ def test_nothing_to_undo_without_a_journal(disk: Disk) -> None:
     assert undo_unfinished(disk.journal) == ""
 
 
+@pytest.mark.slow
 def test_edit_after_the_kill_is_not_undone(disk: Disk) -> None:
     call = 0 if IS_LONG else 12  # earlier kills change nothing
     while disk.visible()[SHOP] == "enabled: false\n":

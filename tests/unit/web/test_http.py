@@ -117,6 +117,7 @@ def test_client_that_reads_gets_all_responses_in_order() -> None:
     in_server(ask)
 
 
+@pytest.mark.slow
 def test_client_with_the_most_connections_makes_room() -> None:
     def ask(served: Served) -> None:
         with served.connect() as operator:

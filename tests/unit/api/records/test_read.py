@@ -794,6 +794,7 @@ VALUES = SCALARS | st.lists(SCALARS, max_size=2) | st.dictionaries(WORDS, SCALAR
 PART_NAMES = sorted({"priority", *(part.name for parts in PARTS.values() for part in parts)})
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(
     st.dictionaries(st.sampled_from(["content", "ttl", "priority", "proxied", "settings", "tags", "comment"]), VALUES),
