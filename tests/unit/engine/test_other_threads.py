@@ -17,6 +17,7 @@ NAMES = 60_000
 APEX = b"\1z\0"
 KEY = bytes(16)
 TRIES = 9  # in one, another process may have the processor, or a thread its turn at an unlucky moment
+SERIES = 5  # of tries: on a busy machine, whole series are unlucky
 
 
 def zone_rows(octets: bytes) -> bytes:
@@ -28,15 +29,16 @@ def zone_rows(octets: bytes) -> bytes:
 
 ROWS, OTHER_ROWS = zone_rows(b"x" * 16), zone_rows(b"y" * 16)
 OCTETS, OTHER = pack([(APEX, 0, ROWS)], KEY), pack([(APEX, 0, OTHER_ROWS)], KEY)
-NUMBERS = memoryview(b"".join(number.to_bytes(4, "little") for number in range(NAMES + 1))).cast("I")
-ENDS = memoryview(b"".join((4 * number).to_bytes(4, "little") for number in range(1, NAMES + 1)))
-COLUMN = bytes(4 * NAMES)
+MANY = 8 * NAMES  # rows are made so soon that on a busy machine others would have no turn meanwhile
+NUMBERS = memoryview(b"".join(number.to_bytes(4, "little") for number in range(MANY + 1))).cast("I")
+ENDS = memoryview(b"".join((4 * number).to_bytes(4, "little") for number in range(1, MANY + 1)))
+COLUMN = bytes(4 * MANY)
 WORK: dict[str, Callable[[], object]] = {
     "merging": lambda: merge((OCTETS, OTHER), KEY, False),
     "packing": lambda: pack([(APEX, 0, ROWS)], KEY),
     "comparing": lambda: difference(Table(OCTETS), OTHER, [APEX], KEY),
     "rows": lambda: rows(
-        COLUMN, ENDS, COLUMN, ENDS, bytes(4 * NAMES), bytes(NAMES), NUMBERS[:-1], None, [(PLAIN, 0, A, 300, False)]
+        COLUMN, ENDS, COLUMN, ENDS, bytes(4 * MANY), bytes(MANY), NUMBERS[:-1], None, [(PLAIN, 0, A, 300, False)]
     ),
 }
 
@@ -61,7 +63,7 @@ def counted_during(work: Callable[[], object]) -> int:
 @pytest.mark.parametrize("what", WORK)
 def test_other_threads_go_on(what: str) -> None:
     assert WORK[what]()
-    assert median(counted_during(WORK[what]) for _ in range(TRIES)) > 100
+    assert any(median(counted_during(WORK[what]) for _ in range(TRIES)) > 100 for _ in range(SERIES))
 
 
 def test_thread_that_keeps_the_lock_is_noticed() -> None:
