@@ -1,59 +1,96 @@
-"""The requests whose outcome is known, written to the audit log and the history in order, many at a time."""
+"""The requests whose outcome is known, written to the audit log and the history, many at a time."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 from dnsd.control.change_request import ChangeRequest
 from dnsd.log import Log
 from dnsd.manage.audit import AuditLog
 from dnsd.manage.history import History
 from dnsd.process.tasks import in_thread
+from dnsd.store.directory import account_of
+
+MAX_AT_ONCE = 8  # batches that are written at the same time, each in a thread
+
+
+@dataclass(slots=True)
+class _Unwritten:
+    """What is known of a request that is to be written, or being written."""
+
+    accounts: frozenset[str]  # whose objects it changed
+    done: asyncio.Future[None]
+    is_begun: bool = False
 
 
 class Recorder:
-    """Writes requests in the order of the calls of `record`."""
+    """Writes requests: those of an account in the order of the calls of `record`, those of others at the same time.
+
+    So nobody waits for the large versions of another account.
+    """
 
     def __init__(self, audit: AuditLog, history: History, log: Log) -> None:
         self._audit = audit
         self._history = history
         self._log = log
-        self._waiting: list[ChangeRequest] = []
-        self._written: list[ChangeRequest] = []  # those being written
-        self._writing: asyncio.Future[list[str]] | None = None  # the problems of writing them
+        self._unwritten: dict[ChangeRequest, _Unwritten] = {}  # in the order of the calls
+        self._running = 0  # batches that are being written
 
     async def record(self, request: ChangeRequest) -> None:
-        """Write a request, together with other waiting ones; its place among them is taken at once."""
-        self._waiting.append(request)
+        """Write a request, together with other waiting ones of its account; its place among them is taken at once."""
+        accounts = frozenset(account_of(key) for key in request.keys) or frozenset({""})
+        self._unwritten[request] = _Unwritten(accounts, asyncio.get_running_loop().create_future())
+        self._begin()
         await self._until_written([request])
 
     async def record_earlier(self, keys: frozenset[str]) -> None:
         """Have the versions of these objects that earlier changes made in the history; those of others may wait."""
-        unwritten = (*self._waiting, *self._written)
-        await self._until_written([one for one in unwritten if not keys.isdisjoint(one.keys)])
+        await self._until_written([one for one in self._unwritten if not keys.isdisjoint(one.keys)])
 
     async def _until_written(self, requests: Collection[ChangeRequest]) -> None:
         """Wait until the requests are written, also if cancelled meanwhile: they would be lost at control's end."""
         cancelled: asyncio.CancelledError | None = None
-        while any(one in self._waiting or one in self._written for one in requests):
+        while waiting := [self._unwritten[one].done for one in requests if one in self._unwritten]:
             try:
-                await asyncio.wait([self._writing or self._begin()])  # neither cancels it nor raises its exception
+                await asyncio.wait(waiting)  # neither cancels them nor raises their exceptions
             except asyncio.CancelledError as error:
                 cancelled = error
         if cancelled:
             raise cancelled
 
-    def _begin(self) -> asyncio.Future[list[str]]:
-        """Begin to write the waiting requests."""
-        self._written, self._waiting = self._waiting, []
-        self._writing = in_thread(partial(self._write, self._written))
-        self._writing.add_done_callback(self._end)
-        return self._writing
+    def _begin(self) -> None:
+        """Begin to write the requests that wait for no earlier one of their accounts."""
+        batches: dict[frozenset[str], list[ChangeRequest]] = {}
+        busy = {account for one in self._unwritten.values() if one.is_begun for account in one.accounts}
+        for request, one in self._unwritten.items():
+            if one.is_begun:
+                continue
+            has_turn = busy.isdisjoint(one.accounts)
+            if has_turn and one.accounts in batches:
+                batches[one.accounts].append(request)
+            elif has_turn and self._running + len(batches) < MAX_AT_ONCE and one.accounts.isdisjoint(chain(*batches)):
+                batches[one.accounts] = [request]
+            else:
+                busy |= one.accounts  # none of these accounts overtakes it
+        for batch in batches.values():
+            self._start(batch)
 
-    def _end(self, writing: asyncio.Future[list[str]]) -> None:
-        self._written, self._writing = [], None
+    def _start(self, batch: Sequence[ChangeRequest]) -> None:
+        """Write requests in a thread."""
+        self._running += 1
+        for request in batch:
+            self._unwritten[request].is_begun = True
+        in_thread(partial(self._write, batch)).add_done_callback(partial(self._end, batch))
+
+    def _end(self, batch: Sequence[ChangeRequest], writing: asyncio.Future[list[str]]) -> None:
+        self._running -= 1
+        for request in batch:
+            self._unwritten.pop(request).done.set_result(None)
+        self._begin()
         for problem in writing.result():
             self._log.error(problem)
 

@@ -191,20 +191,47 @@ def test_end_of_control_waits_for_the_records_of_changes(world: Scheduling, monk
     async def work(life: Life) -> list[asyncio.Task[Any]]:
         first = edited(life, ACME, SHOP, "first")
         await in_thread(is_there.wait)
-        second = edited(life, GLOBEX, OTHER, "second")
+        second = edited(life, ACME, SHOP, "second")
         async with asyncio.timeout(HANG_S):
-            while life.service._recorder._waiting == []:
+            while len(life.service._recorder._unwritten) < 2:
                 await asyncio.sleep(0.001)
         threading.Timer(0.2, is_open.set).start()
         return [first, second]
 
     tasks = world.run(work)
     assert all(one.cancelled() for one in tasks)
-    assert [(one["object"], one["outcome"]) for one in world.audit()] == [
-        ("acme/maps/shop", "ok"),
-        ("globex/maps/other", "ok"),
-    ]
-    assert [len([*(world.state / "history" / one).iterdir()]) for one in (SHOP, OTHER)] == [2, 2]
+    assert [(one["object"], one["outcome"]) for one in world.audit()] == [("acme/maps/shop", "ok")] * 2
+    assert len([*(world.state / "history" / SHOP).iterdir()]) == 3
+
+
+def test_record_of_a_change_waits_for_those_of_its_account_alone(
+    world: Scheduling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_there, is_open, write = threading.Event(), threading.Event(), Recorder._write
+
+    def slowly(self: Recorder, requests: Sequence[ChangeRequest]) -> list[str]:
+        if any(key.startswith("acme/") for request in requests for key in request.keys):
+            is_there.set()
+            assert is_open.wait(HANG_S)
+        return write(self, requests)
+
+    monkeypatch.setattr(Recorder, "_write", slowly)
+
+    async def work(life: Life) -> None:
+        first = edited(life, ACME, SHOP, "first")
+        await in_thread(is_there.wait)
+        second = edited(life, ACME, SHOP, "second")
+        try:
+            async with asyncio.timeout(HANG_S):
+                await edited(life, GLOBEX, OTHER, "other")
+            assert not first.done()
+            assert not second.done()
+        finally:
+            is_open.set()
+        await asyncio.gather(first, second)
+        assert [one.action for one in life.service.history.versions(SHOP)] == ["map.edit", "map.edit", "file"]
+
+    world.run(work)
 
 
 def edited(life: Life, account_id: str, map_id: str, text: str) -> asyncio.Task[Any]:
