@@ -103,7 +103,7 @@ def test_without_servers_tokens_are_known_and_none_changes(first: SharingControl
         wait_for(lambda: not control.state.problems())
         with suppress(NoSuchTokenError):  # the request without an answer may have been carried out after all
             assert control.tokens.revoke("ci") == [made]
-        wait_for(lambda: control.tokens.find(secret, NOW) is None)
+        wait_for(lambda: control.tokens.find(secret, NOW) is Unusable.UNKNOWN)
 
 
 def test_a_start_without_servers_knows_the_tokens_of_the_last_time(first: SharingControl, server: NatsServer) -> None:
