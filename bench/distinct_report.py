@@ -25,7 +25,7 @@ from bench.distinct_measure import SERVERS
 from bench.distinct_worlds import WORLDS, World
 from bench.figures import Figure, Requirement
 from bench.plot import Bar, plot
-from bench.report import MARK, PAGE_FILE, replaced, table
+from bench.report import MARK, put_figures, table
 
 BEGIN, END = "<!-- distinct -->", "<!-- /distinct -->"
 PLOT_FILE = "benchmarks-distinct.svg"
@@ -80,11 +80,8 @@ LIMITS: tuple[Limit, ...] = (
 
 def write_page(folder: Path, found: Found) -> Path:
     """Write the page with these figures in place of the old ones, and the plot next to it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    page = put_figures(folder, BEGIN, END, results(found))
     (folder / PLOT_FILE).write_text(plot_of(found), encoding="utf-8")
-    page = folder / PAGE_FILE
-    text = page.read_text(encoding="utf-8") if page.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
-    page.write_text(replaced(text, BEGIN, END, "\n".join(results(found))), encoding="utf-8")
     return page
 
 

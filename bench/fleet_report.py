@@ -31,7 +31,7 @@ from bench.fleet_figures import (
     FleetSizes,
     percentile,
 )
-from bench.report import MARK, PAGE_FILE, replaced, table
+from bench.report import MARK, put_figures, table
 
 BEGIN, END = "<!-- fleet -->", "<!-- /fleet -->"
 TITLES = {
@@ -73,11 +73,7 @@ LIMITS = (
 
 def write_page(folder: Path, found: Found) -> Path:
     """Write the page with these figures in place of the old ones."""
-    folder.mkdir(parents=True, exist_ok=True)
-    page = folder / PAGE_FILE
-    text = page.read_text(encoding="utf-8") if page.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
-    page.write_text(replaced(text, BEGIN, END, "\n".join(results(found))), encoding="utf-8")
-    return page
+    return put_figures(folder, BEGIN, END, results(found))
 
 
 def results(found: Found) -> Iterator[str]:

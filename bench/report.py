@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.figures import Figure, figure, of, ratio, remarks, requirements
@@ -30,26 +30,28 @@ PLOTTED = ("null", "dnsd", "nsd", "knot", "bind", "pdns")
 COMPARED = ("null", "nsd", "knot", "bind", "pdns", "dnslib", "twisted")
 PLOT_FILE, PAGE_FILE = "benchmarks.svg", "benchmarks.md"
 MARK = {True: "yes", False: "**no**", None: "–"}
-INTRO = "# Benchmarks\n\n"
+INTRO = "# Benchmarks\n"
 
 
 def write_report(folder: Path, traffic: Traffic, scale: Scale, about: Mapping[str, str]) -> Path:
     """Write the page with these figures in place of the old ones, and the plot next to it."""
-    page = folder / PAGE_FILE
-    text = page.read_text(encoding="utf-8") if page.exists() else f"{INTRO}{BEGIN}\n{END}\n"
+    page = put_figures(folder, BEGIN, END, figures_text(traffic, scale, about))
     if traffic.measures:
         (folder / PLOT_FILE).write_text(plot_of(traffic), encoding="utf-8")
-    figures = "\n".join(figures_text(traffic, scale, about))
-    page.write_text(replaced(text, BEGIN, END, figures), encoding="utf-8")
     return page
 
 
-def replaced(text: str, begin: str, end: str, figures: str) -> str:
-    """A page with other text between two marks, or at its end."""
+def put_figures(folder: Path, begin: str, end: str, figures: Iterable[str]) -> Path:
+    """Write the page with other figures between two marks, or at its end; its folder is made if it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / PAGE_FILE
+    text = page.read_text(encoding="utf-8") if page.exists() else INTRO
     if begin not in text:
         text += f"\n{begin}\n{end}\n"
     before, rest = text.split(begin, 1)
-    return f"{before}{begin}\n{figures}\n{end}{rest.split(end, 1)[1]}"
+    lines = "\n".join(figures)
+    page.write_text(f"{before}{begin}\n{lines}\n{end}{rest.split(end, 1)[1]}", encoding="utf-8")
+    return page
 
 
 def figures_text(traffic: Traffic, scale: Scale, about: Mapping[str, str]) -> Iterator[str]:

@@ -28,6 +28,7 @@ from dnsd.fleet.node import control_node
 from dnsd.fleet.op_outcomes import LATER_S, OpOutcomes, WriteAttempt
 from dnsd.fleet.renewal import own_papers
 from dnsd.fleet.shared_pending import GoneError, SharedPart, SharedPending
+from dnsd.fleet.steps import Steps
 from dnsd.fleet.store import FleetStore
 from dnsd.fleet.subjects import ALL_STATE, NAMES_GUARD, SPACE_GUARD, account_of_subject
 from dnsd.fleet.writer import (
@@ -88,7 +89,7 @@ class ControlStore(FleetStore):
         self._outcomes = OpOutcomes(state / FLEET_OP, settle, self.link, log)
         self.written = WrittenPlace()
         self._has_record_news = True  # records of edges may have changed since they were read
-        self._step = asyncio.Event()  # the follower's next one: each has its own, so that all who wait are woken
+        self._steps = Steps()  # of the follower
         self.keep_papers(own_papers)
         self.services += control_services(self._identity, fleet, self.note_trouble, log)
 
@@ -149,7 +150,7 @@ class ControlStore(FleetStore):
                 await self._outcomes.give_up(attempt, error)
                 raise
             await self._outcomes.complete(attempt)
-            await self._until(partial(self._has_all, states), COPIED_WITHIN_S)
+            await self._steps.until(partial(self._has_all, states), COPIED_WITHIN_S)
 
     async def finish(self, op: Op, revision: int) -> None:
         """Write the outcome of a commit to the audit log, and forget it."""
@@ -215,7 +216,7 @@ class ControlStore(FleetStore):
         except StaleAccountsError as error:
             if part.writes and self._pending:
                 await self._pending.catch_up()
-            if not await self._until(partial(self._have_moved, error.accounts, states), COPIED_WITHIN_S):
+            if not await self._steps.until(partial(self._have_moved, error.accounts, states), COPIED_WITHIN_S):
                 if self._follower:
                     self._follower.doubt(OTHER_STATE)
                 raise StoreAwayError(LAGS, LATER_S) from None
@@ -233,7 +234,7 @@ class ControlStore(FleetStore):
         super()._take(step)
         if step.subjects is None or any(one.startswith(EDGES_PREFIX) for one in step.subjects):
             self.note_record_news()
-        self._wake()
+        self._steps.take()
 
     def note_record_news(self) -> None:
         """Have the records of edges read again."""
@@ -246,28 +247,14 @@ class ControlStore(FleetStore):
 
     def _note_whole(self) -> None:
         super()._note_whole()
-        self._wake()
-
-    def _wake(self) -> None:
-        self._step, step = asyncio.Event(), self._step
-        step.set()
-
-    async def _until(self, holds: Callable[[], bool], within_s: float) -> bool:
-        """Whether something about the follower holds within a time."""
-        try:
-            async with asyncio.timeout(within_s):
-                while not holds():
-                    await self._step.wait()
-        except TimeoutError:
-            return False
-        return True
+        self._steps.take()
 
     async def _until_copied(self, seq: int) -> None:
         """Wait until the copy has a message of the state, or for COPIED_WITHIN_S seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(COPIED_WITHIN_S):
                 while True:
-                    step = self._step
+                    step = self._steps.next
                     if (files := (await self.look(None)).files) and files.seq >= seq:
                         return
                     await step.wait()
@@ -278,7 +265,7 @@ class ControlStore(FleetStore):
         A copy that is not whole may be fetched anew: its heads are not those of the files that are seen. Raises
         StoreAwayError.
         """
-        if not await self._until(lambda: bool(self._follower and self._follower.is_caught_up), COPIED_WITHIN_S):
+        if not await self._steps.until(lambda: bool(self._follower and self._follower.is_caught_up), COPIED_WITHIN_S):
             raise StoreAwayError(LAGS, LATER_S)
         heads = dict(self._heads)
         return heads, await self.look(None)
@@ -294,7 +281,7 @@ class ControlStore(FleetStore):
         What others have written meanwhile is not in it: the caller has not loaded it, and sees it next.
         """
 
-        await self._until(partial(self._has_all, states), COPIED_WITHIN_S)
+        await self._steps.until(partial(self._has_all, states), COPIED_WITHIN_S)
         if seen.files is None or (now := (await self.look(None)).files) is None:
             return seen
         copied = now.by_key()

@@ -22,6 +22,7 @@ from dnsd.fleet.beat import Beat
 from dnsd.fleet.consumer import NANOSECONDS, RestartError, StateMessages
 from dnsd.fleet.intake import StateMessage
 from dnsd.fleet.link import EngineRefusedError, Link, NoAnswerError
+from dnsd.fleet.steps import Steps
 from dnsd.fleet.stream import STREAM
 from dnsd.fleet.values import MAX_VALUE, is_count
 from dnsd.fleet.writer import NO_MESSAGE
@@ -67,7 +68,7 @@ class SharedCopy:
         self._last = 0  # number of the last message of a copy that is fetched anew
         self._goal = 0  # number of the guard at the leader, before the copy is fetched anew
         self._taken_at = 0.0
-        self._step = asyncio.Event()  # the next one: each has its own, so that all who wait are woken
+        self._steps = Steps()
         self.objects: dict[str, SharedObject] = {}  # by subject
         self.last = 0  # number of the last message
         self.fetches = 0  # how often all was fetched
@@ -89,13 +90,7 @@ class SharedCopy:
 
     async def until(self, holds: Callable[[], bool], within_s: float) -> bool:
         """Whether something about the copy holds within a time."""
-        try:
-            async with asyncio.timeout(within_s):
-                while not holds():
-                    await self._step.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await self._steps.until(holds, within_s)
 
     async def run(self, link: Callable[[], Awaitable[Link]], consumer: str) -> None:
         """Follow until cancelled. `link` gives the open connection, and raises as `Line.link` does."""
@@ -193,8 +188,7 @@ class SharedCopy:
             return
         if message:
             self._note_change(message.subject)
-        self._step, step = asyncio.Event(), self._step
-        step.set()
+        self._steps.take()
         self._changed()
 
     def _has_goal(self) -> bool:

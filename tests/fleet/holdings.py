@@ -47,7 +47,7 @@ class FollowingStore(ControlStore):
     async def look(self, known: Seen | None) -> Seen:
         last = await self._last_of_all()
         while True:
-            step = self._step
+            step = self._steps.next
             if (seen := await super().look(known)).files is not None and seen.files.seq >= last:
                 return seen
             await step.wait()
