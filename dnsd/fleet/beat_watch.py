@@ -1,4 +1,4 @@
-"""What the beats of controls say of a copy: that it is behind, or that it is another state. Pure; times are given.
+"""What is known of the stream says of a copy: that it is behind, or that it is another state. Pure; times are given.
 
 Beats may come from several controls, which may lag themselves, be paused, or be wrong. So a copy is behind only while
 its own number stands still; a beat with a lower number says nothing; and a copy that was fetched anew because of one
@@ -52,7 +52,25 @@ class BeatWatch:
             self.newest, self._newest_at = beat.seq, now
         if beat.seq == own.seq and beat.heads_sum != own.heads_sum:
             return self._of_heads(now)
-        return self._of_seq(beat.seq, own.seq, now)
+        return self.lags(beat.seq, own.seq, now)
+
+    def lags(self, told: int, seq: int, now: float) -> BeatVerdict:
+        """Whether a copy with the number `seq` is behind one that is known to exist."""
+        has_moved, self._seq = seq != self._seq, seq
+        if seq >= self._goal:
+            self._since = None
+        if told <= seq:
+            self.look(seq, now)
+            return BeatVerdict.FINE
+        self._told_at = now
+        if self._since is None:
+            self._goal, self._since = told, now
+        elif has_moved:
+            self._since = now
+        elif now - self._since > BEHIND_S:
+            self._since, self.is_behind = now, True
+            return BeatVerdict.BEHIND
+        return BeatVerdict.FINE
 
     def begin(self) -> None:
         """Forget the numbers that were told: the copy is of another epoch, where they begin anew."""
@@ -77,20 +95,3 @@ class BeatWatch:
             return BeatVerdict.FINE  # a control that is late itself
         self._epochs[epoch] = now
         return BeatVerdict.OTHER_EPOCH
-
-    def _of_seq(self, told: int, seq: int, now: float) -> BeatVerdict:
-        has_moved, self._seq = seq != self._seq, seq
-        if seq >= self._goal:
-            self._since = None
-        if told <= seq:
-            self.look(seq, now)
-            return BeatVerdict.FINE
-        self._told_at = now
-        if self._since is None:
-            self._goal, self._since = told, now
-        elif has_moved:
-            self._since = now
-        elif now - self._since > BEHIND_S:
-            self._since, self.is_behind = now, True
-            return BeatVerdict.BEHIND
-        return BeatVerdict.FINE

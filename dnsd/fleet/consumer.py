@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from collections import deque
 from itertools import count
 from typing import Protocol
 
 from nats.aio.msg import Msg
 
 from dnsd.errors import DnsdError
-from dnsd.fleet.beat import BEAT, Beat, parse_beat
+from dnsd.fleet.beat import Beat, parse_beat
 from dnsd.fleet.intake import StateMessage
 from dnsd.fleet.link import Link, plain_headers
 from dnsd.fleet.values import ValueFormatError
@@ -20,6 +22,7 @@ BATCH = 1000  # messages of one request
 EXPIRES_S = 20
 HEARTBEAT_S = 0.5
 SILENCE_S = 1.5
+MAX_BEATS = 100  # that wait to be judged
 LOOK_AGAIN_S = 0.2
 NANOSECONDS = 1_000_000_000
 ACK_TOKENS = 9  # of the reply subject of a message; with a domain and an account, there are two more before the stream
@@ -48,18 +51,33 @@ class Receiver(Protocol):
 
 
 class StateMessages:
-    """The messages of one consumer, asked for at `door`, and the beats of controls, as they come into a queue."""
+    """The messages of one consumer, asked for at `door`; they come to `inbox`.
 
-    def __init__(self, receiver: Receiver, link: Link, queue: asyncio.Queue[Msg | None], inbox: str, door: str) -> None:
-        """None in the queue is an interruption of the connection; `inbox` gets what is asked for."""
+    Beats of controls wait apart: they go on while the server of the consumer is gone, and would hide its silence.
+    """
+
+    def __init__(self, receiver: Receiver, link: Link, door: str) -> None:
+        self.inbox = f"{link.inbox}.p.{time.monotonic_ns()}"
         self._receiver = receiver
         self._link = link
-        self._queue = queue
-        self._inbox = inbox
         self._door = door
+        self._queue: asyncio.Queue[Msg | None] = asyncio.Queue()  # None: the connection was interrupted
+        self._beats = deque[Msg](maxlen=MAX_BEATS)
         self._pending = 0  # messages that the server has still to send
         self._number = 0  # of the last message
         self._asked = 0  # messages that the server may still send
+
+    async def put(self, message: Msg) -> None:
+        """Take a message that came to the inbox."""
+        self._queue.put_nowait(message)
+
+    async def hear(self, message: Msg) -> None:
+        """Take what may be a control's beat."""
+        self._beats.append(message)
+
+    def interrupt(self) -> None:
+        """End `run`: the connection was interrupted, or replaced."""
+        self._queue.put_nowait(None)
 
     async def run(self, pending: int) -> None:
         """Take messages, at first `pending` of them, until something is wrong.
@@ -77,12 +95,12 @@ class StateMessages:
                 if self._link.is_replaced:
                     raise LinkReplacedError("the papers were renewed")
                 raise RestartError("the connection to the fleet's servers was interrupted")
-            if message.subject == BEAT:
-                self._take_beat(message)
-            elif message.reply:
+            if message.reply:
                 self._take_state(message)
             else:
                 self._take_status(plain_headers(message))
+            while self._beats:
+                self._take_beat(self._beats.popleft())
             if not turn % 100:
                 await asyncio.sleep(0)
 
@@ -93,7 +111,7 @@ class StateMessages:
             "expires": EXPIRES_S * NANOSECONDS,
             "idle_heartbeat": int(HEARTBEAT_S * NANOSECONDS),
         }
-        await self._link.publish(self._door, json.dumps(body).encode(), reply=self._inbox)
+        await self._link.publish(self._door, json.dumps(body).encode(), reply=self.inbox)
 
     async def _next(self) -> Msg | None:
         for wait_s in (SILENCE_S, LOOK_AGAIN_S):  # a busy process may itself have been late to read

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -225,10 +226,23 @@ class ControlStore(FleetStore):
             raise StoreAwayError(str(error), error.retry_after_s) from error
         except EngineRefusedError as error:
             raise OSError(errno.EIO, str(error)) from None
-        self.written.note(epoch, (state.seq for state in stored.values()))
+        self.written.note(epoch, (state.seq for state in stored.values()), time.monotonic())
         return stored
 
     # What the copy has
+
+    async def look(self, known: Seen | None) -> Seen:
+        """See the files in the copy; while that lacks what this control has stored, those that the caller knows.
+
+        They have it: an older copy is no edit of theirs.
+        """
+        seen = await super().look(known)
+        if not (known and known.files and seen.files) or known.files.epoch != seen.files.epoch:
+            return seen
+        return replace(seen, files=known.files) if seen.files.seq < self._awaited(seen.files.epoch) else seen
+
+    def _awaited(self, epoch: str) -> int:
+        return self.written.awaited(epoch, time.monotonic())
 
     def _take(self, step: Flushed) -> None:
         super()._take(step)

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from nats.aio.msg import Msg
-
 from dnsd.errors import DnsdError, shown
 from dnsd.fleet.beat import BEAT, Beat
 from dnsd.fleet.beat_watch import BEHIND_S, BeatVerdict, BeatWatch
@@ -66,6 +64,7 @@ class FleetFollower:
     """Follows the state into a replica. `take` gets each step, `note` each new reason for a new beginning.
 
     `caught_up` is called when the copy has come to have all, and `remark` gets what is odd and keeps nothing up.
+    `written` tells the last message of an epoch that this node has stored: a server that does not send it is left.
     """
 
     def __init__(
@@ -78,6 +77,7 @@ class FleetFollower:
         note: Callable[[str], None],
         caught_up: Callable[[], None] = lambda: None,
         remark: Callable[[str], None] = lambda text: None,
+        written: Callable[[str], int] = lambda epoch: 0,
     ) -> None:
         self._line = line
         self._replica = replica
@@ -86,6 +86,7 @@ class FleetFollower:
         self._note = note
         self._caught_up = caught_up
         self._remark = remark
+        self._written = written
         self._said = ""
         self._must_fetch = False
         self._tries = 0  # to begin a consumer, since the last one
@@ -165,22 +166,17 @@ class FleetFollower:
         """Follow over one consumer, until something is wrong."""
         link = await self._line.link()
         meta = await self._meta(link)
-        queue: asyncio.Queue[Msg | None] = asyncio.Queue()
-
-        async def put(message: Msg | None) -> None:
-            queue.put_nowait(message)
-
-        inbox = f"{link.inbox}.p.{time.monotonic_ns()}"
+        messages = StateMessages(self, link, self._settings.doors.next)
+        link.when_connected = messages.interrupt
         subscriptions: list[Any] = []
-        link.when_connected = lambda: queue.put_nowait(None)
         try:
-            for subject in (inbox, BEAT):
-                subscriptions.append(await link.listen(subject, put))
+            subscriptions.append(await link.listen(messages.inbox, messages.put))
+            subscriptions.append(await link.listen(BEAT, messages.hear))
             is_anew = self._is_anew(meta.epoch)
             pending = await self._begin(link, 0 if is_anew else self._replica.place.seq)
             self._tries = 0
             self._take_up(await in_thread(partial(self._new_intake, meta, is_anew=is_anew)))
-            await StateMessages(self, link, queue, inbox, self._settings.doors.next).run(pending)
+            await messages.run(pending)
         finally:
             for one in subscriptions:  # also while it reconnects: it would subscribe again
                 await link.unlisten(one)
@@ -284,6 +280,7 @@ class FleetFollower:
         else:
             self._intake.rest(pending, now)
         self._watch.look(self._intake.seq, time.monotonic())
+        self._look_for_own()
         was_caught_up = self.is_caught_up
         self.is_caught_up = not pending and self._intake.is_whole and not self._watch.is_behind
         if self.is_caught_up:
@@ -292,13 +289,23 @@ class FleetFollower:
                 self._said = ""
                 self._caught_up()
 
+    def _look_for_own(self) -> None:
+        """Raise BehindError if the server does not send what this node has stored: it may lag, and not say so."""
+        assert self._intake
+        own, last = self._written(self._intake.epoch), self._intake.last
+        if own > last and self._watch.lags(own, last, time.monotonic()) is BeatVerdict.BEHIND:
+            raise BehindError(f"this copy is behind this node's own changes for more than {BEHIND_S:g} s")
+
     def beaten(self, beat: Beat) -> None:
         """Compare the copy with what a control has. Raises ResyncError, and RestartError if it is too far behind."""
         assert self._intake
-        if self._replica.is_anew or not self._intake.is_whole:
+        if self._intake.is_whole and not self._replica.is_anew:
+            own = Beat(self._replica.place.epoch, self._intake.seq, self._intake.heads_sum)
+            verdict = self._watch.judge(beat, own, time.monotonic())
+        elif beat.epoch == self._intake.epoch:  # its heads are not to be compared, but a server may stop in a commit
+            verdict = self._watch.lags(beat.seq, self._intake.last, time.monotonic())
+        else:
             return
-        own = Beat(self._replica.place.epoch, self._intake.seq, self._intake.heads_sum)
-        verdict = self._watch.judge(beat, own, time.monotonic())
         if verdict is BeatVerdict.OTHER_EPOCH:
             raise RestartError("a control has a state of another epoch than this copy")
         if verdict is BeatVerdict.OTHER_HEADS:

@@ -121,6 +121,11 @@ class Intake:
         return next(iter(self._waiting.values())).first - 1 if self._waiting else self._last
 
     @property
+    def last(self) -> int:
+        """The last message that was taken, whether or not something before it is missing."""
+        return self._last
+
+    @property
     def is_whole(self) -> bool:
         """Whether nothing waits for a head."""
         return not self._waiting

@@ -42,10 +42,18 @@ class FleetNode:
         note: Callable[[str], None],
         caught_up: Callable[[], None] = lambda: None,
         remark: Callable[[str], None] = lambda text: None,
+        written: Callable[[str], int] = lambda epoch: 0,
     ) -> FleetFollower:
         """Follows the state into a copy; the functions are as for `FleetFollower`."""
         return FleetFollower(
-            self.line, replica, self._settings, take=take, note=note, caught_up=caught_up, remark=remark
+            self.line,
+            replica,
+            self._settings,
+            take=take,
+            note=note,
+            caught_up=caught_up,
+            remark=remark,
+            written=written,
         )
 
 

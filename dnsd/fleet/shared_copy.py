@@ -15,8 +15,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from nats.aio.msg import Msg
-
 from dnsd.errors import DnsdError
 from dnsd.fleet.beat import Beat
 from dnsd.fleet.consumer import NANOSECONDS, RestartError, StateMessages
@@ -109,23 +107,17 @@ class SharedCopy:
 
     async def _follow(self, link: Link, consumer: str) -> None:
         """Fetch all and follow, over one consumer, until something is wrong."""
-        queue: asyncio.Queue[Msg | None] = asyncio.Queue()
-
-        async def put(message: Msg | None) -> None:
-            queue.put_nowait(message)
-
-        inbox = f"{link.inbox}.p.{time.monotonic_ns()}"
-        link.when_connected = lambda: queue.put_nowait(None)
-        subscription = await link.listen(inbox, put)
+        # Of another name each time: to remove one whose server has just ended takes seconds.
+        consumer = f"{consumer}-{secrets.token_hex(4)}"
+        messages = StateMessages(self, link, f"{API}.CONSUMER.MSG.NEXT.{STREAM}.{consumer}")
+        link.when_connected = messages.interrupt
+        subscription = await link.listen(messages.inbox, messages.put)
         try:
             self._goal = await _last_number(link, self._guard)
-            # Of another name each time: to remove one whose server has just ended takes seconds.
-            consumer = f"{consumer}-{secrets.token_hex(4)}"
             pending = await self._begin(link, consumer)
             self._fetched, self._last = {}, 0
             self._taken_at = time.monotonic()
-            door = f"{API}.CONSUMER.MSG.NEXT.{STREAM}.{consumer}"
-            await run_all([StateMessages(self, link, queue, inbox, door).run(pending), self._watch(link)])
+            await run_all([messages.run(pending), self._watch(link)])
         finally:
             self._fetched = None
             with suppress(NoAnswerError):  # else it ends by itself

@@ -181,7 +181,12 @@ class FleetStore:
         """Follow until the copy turns out to be damaged. Raises IdentityError, DamagedReplicaError and OSError."""
         self._node = node = await in_thread(self._open_node)
         self._follower = node.follower(
-            replica, take=self._take, note=self._note, caught_up=self._note_whole, remark=self._remark
+            replica,
+            take=self._take,
+            note=self._note,
+            caught_up=self._note_whole,
+            remark=self._remark,
+            written=self._awaited,
         )
         try:
             await run_until(self._is_damaged, [self._follower.run(), *(service(node) for service in self.services)])
@@ -195,6 +200,10 @@ class FleetStore:
         elif self._changed is not None:
             self._changed |= step.subjects
         self._moved.set()
+
+    def _awaited(self, epoch: str) -> int:
+        """The last message of an epoch that this node has stored, and the copy is to have; 0: an edge stores none."""
+        return 0
 
     def _note(self, reason: str) -> None:
         if reason != self._problem:

@@ -102,9 +102,9 @@ def test_five_hundred_edges_are_listed_and_waited_for(server: NatsServer) -> Non
                 found = {one.name: one for one in await until_listed(edges, EDGES)}
                 assert (found["e1"].ring, found["e1"].label, found["e0"].is_recorded) == (3, "Oslo", False)
                 assert {one.state for one in found.values()} == {EdgeState.OK}
-                store.written.note("e", [100])
+                store.written.note("e", [100], 0.0)
                 assert await edges.late() == []
-                store.written.note("e", [101])
+                store.written.note("e", [101], 0.0)
                 waiting = asyncio.create_task(edges.late())
                 for edge in range(EDGES):
                     assert not waiting.done()
@@ -121,7 +121,7 @@ def test_the_late_edges_are_named(server: NatsServer, monkeypatch: pytest.Monkey
     async def test() -> None:
         async with line_to(server.url) as line, line_to(server.url) as other:
             store, link = OwnCopy(line), await other.link()
-            store.written.note("e", [101])
+            store.written.note("e", [101], 0.0)
             async with edges_of(store) as edges:
                 while len([one for one in edges.edges() if one.silence_s is not None]) < 2:
                     await link.publish(status_subject("slow"), status(1, 100).packed())
@@ -129,7 +129,7 @@ def test_the_late_edges_are_named(server: NatsServer, monkeypatch: pytest.Monkey
                     await asyncio.sleep(2 * SPACING_S)
                 assert await edges.late() == ["slow"]
                 store.written = WrittenPlace()
-                store.written.note("the one before", [1_000_000])
+                store.written.note("the one before", [1_000_000], 0.0)
                 assert await edges.late() == []
 
     run(test())
@@ -143,7 +143,7 @@ def test_a_control_that_begins_to_listen_first_hears_the_edges(
     async def test() -> None:
         async with line_to(server.url) as line, line_to(server.url) as other:
             store, link = OwnCopy(line), await other.link()
-            store.written.note("e", [101])
+            store.written.note("e", [101], 0.0)
             async with edges_of(store) as edges:
                 waiting = asyncio.create_task(edges.late())
                 number = 0

@@ -20,8 +20,9 @@ from dnsd.fleet import control_store, op_journal
 from dnsd.fleet.control_store import ControlStore
 from dnsd.fleet.edge_record import EdgeRecord, edge_subject
 from dnsd.fleet.follower import FleetFollower
+from dnsd.fleet.intake import StateMessage
 from dnsd.fleet.level import NEWEST_LEVEL
-from dnsd.fleet.link import NoAnswerError
+from dnsd.fleet.link import Line, NoAnswerError
 from dnsd.fleet.op_journal import OpJournal
 from dnsd.fleet.subjects import NAMES_GUARD, SPACE_GUARD
 from dnsd.fleet.writer import Writer
@@ -85,6 +86,35 @@ def test_of_two_controls_one_goes_on(fleet: Fleet, case: str) -> None:
             assert len(lost.keys) == len(rivals[1 - won])
         for store in stores:
             await seen_with(store, files)
+
+    run(work())
+
+
+def test_a_server_that_sends_nothing_new_takes_no_change_back(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on with its heartbeats, as one that catches up after the leader was killed."""
+    is_stuck, taken = [True], FleetFollower.taken
+
+    def stuck(self: FleetFollower, message: StateMessage | None, pending: int) -> None:
+        taken(self, None if is_stuck[0] else message, pending)
+
+    async def leave(self: Line) -> None:
+        is_stuck[0] = False
+
+    monkeypatch.setattr(control_store, "COPIED_WITHIN_S", 0.1)
+
+    async def work() -> None:
+        store = fleet.store(ControlStore)
+        seen = await seen_with(store, FILES)
+        monkeypatch.setattr(FleetFollower, "taken", stuck)
+        monkeypatch.setattr(Line, "leave", leave)
+        after = await written(store, seen, {ONE: "# new\n"})
+        assert texts(after) == octets({**FILES, ONE: "# new\n"})
+        assert await store.look(after) == after
+        assert texts(await store.look(None)) == octets(FILES)  # the copy does not have it
+        while is_stuck[0]:
+            await store.changed(1)
+            assert await store.look(after) == after
+        await seen_with(store, {**FILES, ONE: "# new\n"})
 
     run(work())
 

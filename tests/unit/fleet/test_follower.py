@@ -11,11 +11,12 @@ import pytest
 
 from dnsd.fleet import follower as follower_module
 from dnsd.fleet.beat import Beat
-from dnsd.fleet.consumer import RestartError
+from dnsd.fleet.consumer import BehindError, RestartError
 from dnsd.fleet.doors import control_doors
 from dnsd.fleet.follower import FleetFollower, FleetMeta, FollowerSettings
-from dnsd.fleet.intake import Intake
+from dnsd.fleet.intake import Intake, StateMessage
 from dnsd.fleet.link import FleetReply, Line, LinkSettings, NoAnswerError
+from dnsd.fleet.subjects import OBJECTS
 from dnsd.store.replica import open_replica
 from dnsd.store.replica_rows import KeptObject, ReplicaPlace
 
@@ -59,6 +60,43 @@ def test_a_lag_is_found_however_many_controls_beat(
             except RestartError:
                 found = True
     assert found == is_found
+
+
+@pytest.mark.parametrize("is_moving", [False, True])
+def test_a_server_that_stops_in_a_commit_is_left(
+    follower: FleetFollower, monkeypatch: pytest.MonkeyPatch, *, is_moving: bool
+) -> None:
+    now, found = [0.0], []
+    monkeypatch.setattr(follower_module.time, "monotonic", lambda: now[0])
+    for second in range(6):
+        now[0] = float(second)
+        if is_moving or not second:
+            subject = f"{OBJECTS}acme.map.m{second}"
+            follower.taken(StateMessage(subject, b"x", 91 + second, 9), 9)
+        try:
+            follower.beaten(Beat("e", 100, 0))
+        except BehindError:
+            found.append(second)
+    assert found == ([] if is_moving else [3])
+
+
+@pytest.mark.parametrize(("own", "left_at"), [(100, [2.5]), (90, []), (0, [])])
+def test_a_server_that_does_not_send_what_the_node_has_stored_is_left(
+    follower: FleetFollower, monkeypatch: pytest.MonkeyPatch, own: int, left_at: list[float]
+) -> None:
+    """No beat tells of it: controls tell what they have, and follow that server, too."""
+    now = [0.0]
+    monkeypatch.setattr(follower_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(follower, "_written", lambda epoch: own)
+    found = []
+    for half_second in range(7):
+        now[0] = half_second / 2
+        try:
+            follower.taken(None, 0)
+        except BehindError:
+            found.append(now[0])
+    assert found == left_at
+    assert follower.is_caught_up is not bool(left_at)
 
 
 class Reconnecting:
