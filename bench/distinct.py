@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.arguments import several
-from bench.distinct_found import Found, Step
+from bench.distinct_found import VERSION, Found, Step
 from bench.distinct_measure import SERVERS, Measuring, takes_part
 from bench.distinct_report import results, write_page
 from bench.distinct_worlds import WORLDS
@@ -37,7 +37,6 @@ from bench.progress import Progress
 ROUNDS = 3
 KEPT = Path(tempfile.gettempdir()) / "dnsd-distinct.json"
 BY_NAME = {world.name: world for world in WORLDS}
-VERSION = "dnsd"
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -66,7 +65,7 @@ def _numbers(text: str) -> list[int]:
 def main(arguments: Sequence[str]) -> int:
     """Measure what is left, and print the figures; return the exit status."""
     options, progress = parse(arguments), Progress()
-    found = _kept(options, progress)
+    found = Found.kept(options, progress)
     if not options.page:
         try:
             build("load"), build("null")
@@ -87,17 +86,6 @@ def main(arguments: Sequence[str]) -> int:
     if options.page:
         print(f"\n{write_page(options.output, found)}")
     return 0
-
-
-def _kept(options: argparse.Namespace, progress: Progress) -> Found:
-    """The measurements of earlier runs, unless they are of another version."""
-    if options.fresh or not options.results.exists():
-        return Found()
-    found = Found.load(options.results)
-    if not options.page and found.about.get(VERSION) != dnsd_version():
-        progress.say(f"{options.results} is of {found.about.get(VERSION)}: beginning anew")
-        return Found()
-    return found
 
 
 def steps_of(options: argparse.Namespace) -> Iterator[Step]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 from dataclasses import dataclass, field
@@ -9,6 +10,10 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from bench.figures import Figure, figure
+from bench.peers import dnsd_version
+from bench.progress import Progress
+
+VERSION = "dnsd"  # the key of the version in `about`
 
 (
     START,
@@ -97,6 +102,17 @@ class Found:
         draft = file.with_name(f"{file.name}.new")
         draft.write_text(json.dumps(parts, ensure_ascii=False, indent=0), encoding="utf-8")
         draft.replace(file)
+
+    @classmethod
+    def kept(cls, options: argparse.Namespace, progress: Progress) -> Self:
+        """The measurements of earlier runs, unless they are of another version, or to be forgotten."""
+        if options.fresh or not options.results.exists():
+            return cls()
+        found = cls.load(options.results)
+        if not options.page and found.about.get(VERSION) != dnsd_version():
+            progress.say(f"{options.results} is of {found.about.get(VERSION)}: beginning anew")
+            return cls()
+        return found
 
     @classmethod
     def load(cls, file: Path) -> Self:

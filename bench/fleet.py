@@ -25,7 +25,7 @@ from pathlib import Path
 import httpx
 
 from bench.arguments import several
-from bench.distinct_found import Found, Step
+from bench.distinct_found import VERSION, Found, Step
 from bench.fleet_figures import EDGES, FOLLOWERS, NAMES, ZONES, FleetSizes, FleetStep
 from bench.fleet_lag import measure_edges, measure_followers
 from bench.fleet_names import measure_names
@@ -44,7 +44,6 @@ STEPS: dict[str, Callable[[FleetStep], None]] = {
     EDGES: measure_edges,
     ZONES: measure_zones,
 }
-VERSION = "dnsd"
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -69,7 +68,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def main(arguments: Sequence[str]) -> int:
     """Measure what is left, and print the figures; return the exit status, 1 if a step failed."""
     options, progress = parse(arguments), Progress()
-    found = _kept(options, progress)
+    found = Found.kept(options, progress)
     if not options.page:
         compile_package()
         found.about = {"date": f"{datetime.date.today():%Y-%m-%d}", VERSION: dnsd_version(), **machine()}
@@ -81,17 +80,6 @@ def main(arguments: Sequence[str]) -> int:
     if options.page:
         print(f"\n{write_page(options.output, found)}")
     return 1 if found.failures else 0
-
-
-def _kept(options: argparse.Namespace, progress: Progress) -> Found:
-    """The measurements of earlier runs, unless they are of another version."""
-    if options.fresh or not options.results.exists():
-        return Found()
-    found = Found.load(options.results)
-    if not options.page and found.about.get(VERSION) != dnsd_version():
-        progress.say(f"{options.results} is of {found.about.get(VERSION)}: beginning anew")
-        return Found()
-    return found
 
 
 def sizes_of(options: argparse.Namespace) -> FleetSizes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -16,6 +15,7 @@ from dnsd.fleet.access import status_subject
 from dnsd.fleet.edge_status import EdgeStatus
 from dnsd.fleet.root import RootFolder
 from tests.api.server import A1, FILES
+from tests.beside import Beside
 from tests.browser.conftest import Open
 from tests.browser.sessions import Person
 from tests.browser.test_pages import problems
@@ -33,22 +33,16 @@ SAID = {  # of each edge
 }
 
 
-class ToldEdges:
+class ToldEdges(Beside):
     """Edges that tell of themselves, and that do nothing else."""
 
     def __init__(self, root: RootFolder) -> None:
+        super().__init__()
         self.root = root
         self.version = "1.0"
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=lambda: run(self._tell()))
 
-    def __enter__(self) -> ToldEdges:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ends.set()
-        self._thread.join()
+    def _run(self) -> None:
+        run(self._tell())
 
     async def _tell(self) -> None:
         async with AsyncExitStack() as stack:
@@ -56,7 +50,7 @@ class ToldEdges:
                 name: await stack.enter_async_context(connected(self.root, new_edge(self.root, name))) for name in NAMES
             }
             number = 0
-            while not self._ends.is_set():
+            while not self._stop.is_set():
                 number += 1
                 for name, client in clients.items():
                     usual = {"epoch": "", "ring": 0, "lag_s": 0.0, "problems": (), "held": (), "held_total": 0}

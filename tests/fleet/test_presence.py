@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from dnsd.cli import main
 from dnsd.fleet.access import status_subject
 from dnsd.fleet.edge_status import EdgeStatus
 from dnsd.fleet.root import RootFolder
+from tests.beside import Beside
 from tests.fleet.edges import Edge, EdgeFolder
 from tests.fleet.nats_servers import needs_nats_server
 from tests.fleet.servers import NatsServer, connected, new_edge, run
@@ -84,28 +84,22 @@ def test_a_change_that_waits_is_answered_by_the_edge_once_it_is_confirmed(api: C
     assert (status, "'all' is unknown" in message) == (400, True)
 
 
-class SlowEdge:
+class SlowEdge(Beside):
     """An edge that is healthy and never serves anything new."""
 
     def __init__(self, root: RootFolder, name: str) -> None:
+        super().__init__()
         self._root, self._name = root, name
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=lambda: run(self._tell()))
 
-    def __enter__(self) -> SlowEdge:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ends.set()
-        self._thread.join()
+    def _run(self) -> None:
+        run(self._tell())
 
     async def _tell(self) -> None:
         import asyncio
 
         async with connected(self._root, new_edge(self._root, self._name)) as client:
             number = 0
-            while not self._ends.is_set():
+            while not self._stop.is_set():
                 number += 1
                 said = EdgeStatus(1, number, "none", 1, 1, 0.0, "0", 0, False, 1, 1.0)
                 await client.connection.publish(status_subject(self._name), said.packed())

@@ -145,19 +145,26 @@ def test_a_kill_at_any_moment_leaves_one_entry_with_the_outcome(tmp_path: Path, 
     assert (outcomes[0], outcomes[-1]) == ((False, False), (True, True))
 
 
+def held_records(monkeypatch: pytest.MonkeyPatch, of: str = "") -> tuple[threading.Event, threading.Event]:
+    """Hold records of objects whose keys begin so; the events say that one waits, and let them go on."""
+    is_there, is_open, write = threading.Event(), threading.Event(), Recorder._write
+
+    def slowly(self: Recorder, requests: Sequence[ChangeRequest]) -> list[str]:
+        if any(key.startswith(of) for request in requests for key in request.keys):
+            is_there.set()
+            assert is_open.wait(HANG_S)
+        return write(self, requests)
+
+    monkeypatch.setattr(Recorder, "_write", slowly)
+    return is_there, is_open
+
+
 def test_change_waits_for_earlier_versions_of_its_own_objects_alone(
     world: Scheduling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A neighbour's versions take long to write: what needs evidence itself is published meanwhile."""
     world.config.write_text(f"{SETTINGS}data: accounts\naudit: required\n")
-    is_there, is_open, write = threading.Event(), threading.Event(), Recorder._write
-
-    def slowly(self: Recorder, requests: Sequence[ChangeRequest]) -> list[str]:
-        is_there.set()
-        assert is_open.wait(HANG_S)
-        return write(self, requests)
-
-    monkeypatch.setattr(Recorder, "_write", slowly)
+    is_there, is_open = held_records(monkeypatch)
 
     async def work(life: Life) -> None:
         first = edited(life, ACME, SHOP, "first")
@@ -179,14 +186,7 @@ def test_change_waits_for_earlier_versions_of_its_own_objects_alone(
 
 def test_end_of_control_waits_for_the_records_of_changes(world: Scheduling, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one that is being written, and of one that waits for it: their tasks are cancelled."""
-    is_there, is_open, write = threading.Event(), threading.Event(), Recorder._write
-
-    def slowly(self: Recorder, requests: Sequence[ChangeRequest]) -> list[str]:
-        is_there.set()
-        assert is_open.wait(HANG_S)
-        return write(self, requests)
-
-    monkeypatch.setattr(Recorder, "_write", slowly)
+    is_there, is_open = held_records(monkeypatch)
 
     async def work(life: Life) -> list[asyncio.Task[Any]]:
         first = edited(life, ACME, SHOP, "first")
@@ -207,15 +207,7 @@ def test_end_of_control_waits_for_the_records_of_changes(world: Scheduling, monk
 def test_record_of_a_change_waits_for_those_of_its_account_alone(
     world: Scheduling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    is_there, is_open, write = threading.Event(), threading.Event(), Recorder._write
-
-    def slowly(self: Recorder, requests: Sequence[ChangeRequest]) -> list[str]:
-        if any(key.startswith("acme/") for request in requests for key in request.keys):
-            is_there.set()
-            assert is_open.wait(HANG_S)
-        return write(self, requests)
-
-    monkeypatch.setattr(Recorder, "_write", slowly)
+    is_there, is_open = held_records(monkeypatch, "acme/")
 
     async def work(life: Life) -> None:
         first = edited(life, ACME, SHOP, "first")
